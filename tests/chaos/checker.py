@@ -121,7 +121,7 @@ def everything_is_published(history: History) -> Iterator[str]:
         stored[row["key"]].append(row["event"]["id"])
         if row["sequence"] != len(stored[row["key"]]):
             yield f"{row['key']}: the database has {row['sequence']} as its event number {len(stored[row['key']])}"
-        if row["published_at"] is None:
+        if row["stream_id"] is None:
             yield f"{row['key']}: {row['sequence']} was never published"
     lost = {row["event"]["id"] for row in history.outbox} - set(history.on_bus)
     if lost:

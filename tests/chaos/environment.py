@@ -164,7 +164,7 @@ class Run:
         ended = {row["id"] for row in deliveries if row["status"] in ENDED}
         write_backs = (row for row in self.rows("write_back") if row["delivery_id"] in ended)
         due = any(row["due_at"] or row["lease_until"] for row in write_backs)
-        return due or any(row["published_at"] is None for row in self.rows("event"))
+        return due or any(row["stream_id"] is None for row in self.rows("publication"))
 
     def _closed(self) -> set[str]:
         return {each["id"] for each in self.sandbox.orders("ordering") if each["status"] in CLOSED}

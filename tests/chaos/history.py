@@ -20,7 +20,7 @@ class History:
     deliveries: Sequence[Row] = ()
     attempts: Sequence[Row] = ()
     outbox: Sequence[Row] = ()
-    """The events of the database in order: key, sequence, published_at and the event itself."""
+    """The events of the database in order: key, sequence, stream_id and the event itself."""
     bus: Sequence[Row] = ()
     """The events in the order in which a subscriber received them, repeats included."""
     on_bus: Sequence[str] = ()

@@ -22,13 +22,18 @@ ATTEMPT_FIELDS = (
     "id", "delivery_id", "number", "carrier", "state", "ref", "submitted_at", "ended_at", "surplus", "awaiting_operator"
 )  # fmt: skip
 CALLBACK_FIELDS = ("carrier", "received_at", "result")
-EVENT_FIELDS = ("key", "sequence", "published_at", "stream_id")
+EVENT_FIELDS = ("key", "sequence")
 
 
 def record(run: "Run") -> History:
     """Return the record of a run."""
     run.subscriber.read()
-    attempts, deliveries, changes = run.rows("attempt"), run.rows("delivery"), _changes(run.rows("message"))
+    attempts, deliveries = (
+        [{**json.loads(row["document"]), **row} for row in run.rows(table)] for table in ("attempt", "delivery")
+    )
+    orders_of = {row["delivery_id"]: json.loads(row["order"]) for row in run.rows("placed_order")}
+    places = {row["position"]: row["stream_id"] for row in run.rows("publication")}
+    changes = _changes(run.rows("message"))
     tokens = [row["token"] for row in attempts]
     personal = [text for each in CUSTOMERS.values() for text in (each.phone, each.name)]
     ledger, orders = run.sandbox.ledger(), run.sandbox.orders()
@@ -45,13 +50,13 @@ def record(run: "Run") -> History:
                 {**row, "changed_at": changes.get(row["order_id"])},
                 *DELIVERY_FIELDS,
                 "changed_at",
-                notes=json.loads(row["order"])["notes"],
+                notes=orders_of[row["id"]]["notes"],
             )
             for row in deliveries
         ],
         attempts=[_plain(row, *ATTEMPT_FIELDS) for row in attempts],
         outbox=[
-            {**_plain(row, *EVENT_FIELDS), "event": json.loads(row["body"])}
+            _plain(row, *EVENT_FIELDS, stream_id=places[row["position"]], event=json.loads(row["body"]))
             for row in sorted(run.rows("event"), key=lambda row: row["position"])
         ],
         bus=list(run.subscriber.received),
@@ -83,5 +88,8 @@ def _trouble(run: "Run", fault: Fault, since: float, until: float) -> dict[str, 
 
 
 def _plain(row: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]:
-    plain = {name: row[name].isoformat() if hasattr(row[name], "isoformat") else row[name] for name in names}
+    values: dict[str, Any] = {
+        name: row.get(name) for name in names
+    }  # a document lacks the fields that have their default
+    plain = {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in values.items()}
     return {**plain, **more}

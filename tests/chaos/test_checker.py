@@ -52,7 +52,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "an event is skipped": {"bus": (EVENTS[0], *EVENTS[2:])},
     "events are out of order": {"bus": (EVENTS[0], EVENTS[2], EVENTS[1], EVENTS[3])},
     "an event is repeated as another one": {"bus": (*EVENTS, {**EVENTS[3], "id": "event-5"})},
-    "an event is not published": {"outbox": (*map(stored, EVENTS[:3]), {**stored(EVENTS[3]), "published_at": None})},
+    "an event is not published": {"outbox": (*map(stored, EVENTS[:3]), {**stored(EVENTS[3]), "stream_id": None})},
     "the database skips a number": {"outbox": (stored(EVENTS[0]), *map(stored, EVENTS[2:]))},
     "the bus has an event that the database has not": {"outbox": tuple(map(stored, EVENTS[:3]))},
     "a status goes back": {

@@ -16,7 +16,7 @@ def event(number: int, status: str, kind: str = "delivery.status_changed", **mor
 
 
 def stored(event: dict[str, Any]) -> dict[str, Any]:
-    return {"key": KEY, "sequence": int(event["sequence"]), "published_at": "2026-11-21T08:09:00+00:00", "event": event}
+    return {"key": KEY, "sequence": int(event["sequence"]), "stream_id": "1795248540000-0", "event": event}
 
 
 def call(action: str, carrier_id: str, minute: int, attempt: int = 1) -> dict[str, Any]:

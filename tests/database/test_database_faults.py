@@ -36,7 +36,7 @@ CALLBACK = Callback(method="POST", body=b"{}", headers={})
 LASTING: dict[str, Callable[[Database], Any]] = {
     "update": lambda database: database.persist(deliveries.update, [ID], begun),
     "store_fetched": lambda database: fetched(database, message(order("2013"), "m")),
-    "mark_published": lambda database: database.persist(outbox.mark_published, [(1, "7-0")], NOW),
+    "mark_published": lambda database: database.persist(outbox.mark_published, [(1, "7-0")]),
 }
 """Writes that would be lost if they failed: they are tried again."""
 REPEATED: dict[str, Callable[[Database], Any]] = {
@@ -214,13 +214,13 @@ def test_the_victim_of_a_deadlock_decides_again(postgres_url: str) -> None:
         other.execute("SET deadlock_timeout = '1min'")  # so that this transaction is not the victim
         other.execute("SELECT 1 FROM delivery WHERE id = %s FOR UPDATE", [high])
         with ThreadPoolExecutor(1) as pool:
-            changed = pool.submit(update, database, [low, high], lambda each: Change(replace(each, detail="mine")))
+            changed = pool.submit(update, database, [low, high], lambda each: Change(replace(each, carrier="mine")))
             _wait_for_a_lock(postgres_url)
-            other.execute("UPDATE delivery SET detail = 'other', failures = 7 WHERE id = %s", [low])
+            other.execute("UPDATE delivery SET carrier = 'other', gate = 'ready' WHERE id = %s", [low])
             other.commit()
-            assert {each.id: (each.detail, each.failures) for each in changed.result()} == {
-                low: ("mine", 7),
-                high: ("mine", 0),
+            assert {each.id: (each.carrier, each.gate) for each in changed.result()} == {
+                low: ("mine", "ready"),
+                high: ("mine", None),
             }
 
 

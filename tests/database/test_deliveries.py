@@ -1,5 +1,6 @@
 """Changes of deliveries are atomic and serialized."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from tests.database.samples import changed as update
 from worker.database import accounts, deliveries, shops
 from worker.database.connection import IntegrityError
 from worker.database.database import Database
+from worker.database.tables import DELIVERY
 from worker.domain.delivery import Attempt, Change, Delivery, Event, Step
 from worker.domain.lifecycle import snapshot
 
@@ -47,6 +49,41 @@ def test_a_decision_gets_the_stored_delivery(database: Database) -> None:
     seen: list[Delivery] = []
     assert update(database, [ID], seen.append) == []
     assert seen == changed
+
+
+@pytest.mark.fault("F-70")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda database: update(database, [ID], start),
+        lambda database: database.write(deliveries.advance_sequence, ID, 7),
+        lambda database: database.write(deliveries.set_all, DELIVERY.c.id == ID, next_run_at=LATER),
+    ],
+    ids=["update", "advance_sequence", "set_all"],
+)
+def test_a_known_delivery_is_read_again_only_when_it_has_changed(
+    database: Database, change: Callable[[Database], object]
+) -> None:
+    place(database)
+    (known,) = update(database, [ID], partial(begun, id=1, ended_at=NOW))
+    seen: list[Delivery] = []
+    database.write(deliveries.update, [ID], seen.append, [known])
+    assert seen[0] is known
+    change(database)
+    database.write(deliveries.update, [ID], seen.append, [known])
+    assert seen[1:] == database.read(deliveries.load, [ID])
+    assert seen[1] != known
+
+
+@pytest.mark.fault("F-95")
+def test_a_change_that_the_database_has_lost_is_not_taken_for_the_stored_one(database: Database) -> None:
+    place(database)
+    with database.engine.connect() as connection:
+        (lost,) = deliveries.update(connection, [ID], start)
+    stored = update(database, [ID], published)
+    seen: list[Delivery] = []
+    database.write(deliveries.update, [ID], seen.append, [lost.delivery])
+    assert seen == stored
 
 
 def test_a_decision_without_a_change_writes_nothing(database: Database) -> None:

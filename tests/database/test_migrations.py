@@ -1,5 +1,6 @@
 """Migrations make the tables of the code, and the code works on tables that a newer version has migrated."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from sqlmodel import SQLModel
 from tests.database.samples import ID, LATER, begun, place
 from worker.database import deliveries, due_work
 from worker.database.database import Database
+from worker.domain.delivery import Change, Delivery, replace
 
 NEWER = {
     "delivery": ("route_code VARCHAR", "retries INTEGER NOT NULL DEFAULT 3"),
@@ -123,6 +125,26 @@ def test_values_of_a_newer_version_survive_a_change_by_this_one(newer: Database)
     assert [{name: row[name] for name in ("vehicle", "pieces")} for row in _read_table(newer, "attempt")] == [
         {"vehicle": None, "pieces": 1}
     ]
+
+
+@pytest.mark.fault("F-60")
+def test_fields_of_a_newer_version_survive_a_change_by_this_one(database: Database) -> None:
+    place(database)
+    database.persist(deliveries.update, [ID], begun)
+    with database.engine.begin() as connection:
+        for table in NEWER:
+            newer = text(f"UPDATE {table} SET document = replace(document, '{{', :start)")
+            connection.execute(newer, {"start": '{"route":{"code":"N1"},'})
+    database.persist(deliveries.update, [ID], _wait)
+    documents = [json.loads(row["document"]) for table in NEWER for row in _read_table(database, table)]
+    assert [(each["route"], each.get("wait_until")) for each in documents] == [
+        ({"code": "N1"}, None),
+        ({"code": "N1"}, "2026-11-21T18:40:00.123456Z"),
+    ]
+
+
+def _wait(delivery: Delivery) -> Change:
+    return Change(delivery.with_attempt(replace(delivery.attempts[0], wait_until=LATER)))
 
 
 def _read_table(database: Database, name: str) -> list[dict[str, Any]]:

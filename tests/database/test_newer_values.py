@@ -18,6 +18,9 @@ NEWER = {
     "a status": "UPDATE delivery SET status = 'weighed' WHERE id = :id",
     "a reason": "UPDATE delivery SET reason = 'too_heavy' WHERE id = :id",
     "an attention reason": "UPDATE delivery SET attention_reasons = 'too_heavy' WHERE id = :id",
+    "a field": """UPDATE delivery SET document = replace(document, '{', '{"evidence":"weighed",') WHERE id = :id""",
+    "a field of an attempt": """UPDATE attempt SET document = replace(document, '{', '{"offer_decision":"wait",')
+        WHERE delivery_id = :id""",
     "the state of an attempt": "UPDATE attempt SET state = 'weighed' WHERE delivery_id = :id",
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.events import EventType
 from schemas.status import Cause
-from tests.database.samples import ID, LATER, NOW, place, rows
+from tests.database.samples import ID, NOW, place, rows
 from worker.database import deliveries, leases, outbox
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery, Event, OutgoingEvent
@@ -55,19 +55,19 @@ def test_an_unpublished_event_has_the_content_for_the_bus(database: Database) ->
 
 
 def test_a_published_event_is_not_read_again_and_has_its_stream_id(database: Database) -> None:
-    first, second, third = place(database, "1", "2", "3")
-    database.persist(outbox.mark_published, [(1, "7-0"), (3, "7-1")], LATER)
+    _, second, _ = place(database, "1", "2", "3")
+    database.persist(outbox.mark_published, [(1, "7-0"), (3, "7-1")])
     assert waiting(database) == [(2, second, 1)]
-    assert [(row["key"], row["stream_id"], row["published_at"]) for row in rows(database, "event")] == [
-        (first, "7-0", LATER),
-        (second, None, None),
-        (third, "7-1", LATER),
+    assert [(row["position"], row["stream_id"]) for row in rows(database, "publication")] == [
+        (1, "7-0"),
+        (2, None),
+        (3, "7-1"),
     ]
 
 
 def test_marking_no_events_changes_nothing(database: Database) -> None:
     place(database)
-    database.persist(outbox.mark_published, [], LATER)
+    database.persist(outbox.mark_published, [])
     assert waiting(database) == [(1, ID, 1)]
 
 
@@ -88,7 +88,7 @@ def test_a_database_keeps_its_identity(database: Database) -> None:
 def published(database: Database, count: int) -> None:
     """Publish so many events with the stream ids p1, p2, ..."""
     place(database, *(str(number) for number in range(count)))
-    database.persist(outbox.mark_published, [(at, f"p{at}") for at in range(1, count + 1)], NOW)
+    database.persist(outbox.mark_published, [(at, f"p{at}") for at in range(1, count + 1)])
 
 
 def test_the_newest_stream_id_is_the_highest_one(database: Database) -> None:
@@ -112,14 +112,14 @@ def test_only_the_newest_events_are_requeued_for_an_empty_bus(database: Database
     assert [each.position for each in database.read(outbox.unpublished, 10)] == [4, 5]
     # Requested again before they are published, it requeues no more of them.
     assert database.write(outbox.requeue_lost, "", "p3", 2) == 0
-    database.persist(outbox.mark_published, [(4, "p6"), (5, "p7")], LATER)
+    database.persist(outbox.mark_published, [(4, "p6"), (5, "p7")])
     assert database.read(outbox.newest_stream_id) == "p7"
 
 
 def test_events_are_read_of_one_order_and_after_a_position(database: Database) -> None:
     first, _ = place(database, "1", "2")
     database.persist(deliveries.update, [first], tell)
-    database.persist(outbox.mark_published, [(1, "7-0")], NOW)
+    database.persist(outbox.mark_published, [(1, "7-0")])
     assert [position for position, _ in database.read(outbox.events)] == [1, 2, 3]
     assert [position for position, _ in database.read(outbox.events, keys=database.read(outbox.event_keys, "1"))] == [
         1,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_the_sample_leaves_no_field_at_its_default(database: Database) -> None:
     place(database)
     (before,) = database.read(deliveries.load, [ID])
     sample = full(before)
-    unchanged = {"id", "source", "order", "store", "fingerprint", "created_at"}
+    unchanged = {"id", "source", "order", "store", "fingerprint", "created_at", "version"}
     same = {field.name for field in fields(Delivery) if getattr(sample, field.name) == getattr(before, field.name)}
     assert same <= unchanged | {"carrier", "dispatch_at"}
     assert {name for name in _attempt_defaults() if all(_is_default(each, name) for each in sample.attempts)} == set()
@@ -119,13 +120,23 @@ def test_the_body_and_the_headers_of_a_callback_come_back_as_they_were(database:
     )
 
 
-def test_a_nul_in_a_text_of_a_carrier_is_replaced(database: Database) -> None:
+def test_a_nul_in_a_text_of_a_carrier_is_stored_in_the_document_and_replaced_in_a_column(database: Database) -> None:
     place(database)
     (before,) = database.read(deliveries.load, [ID])
-    wanted = full(before)
-    with_nul = replace(wanted, reason_text="closed\x00", attempts=())
+    wanted = replace(full(before), reason_text="closed\x00")
+    with_nul = wanted.with_attempt(replace(wanted.attempts[1], reported_anomalies=("gone\x00",)))
     change_to(database, with_nul)
-    assert database.read(deliveries.load, [ID]) == [replace(with_nul, reason_text="closed\ufffd")]
+    stored = with_nul.with_attempt(replace(wanted.attempts[1], reported_anomalies=("gone\ufffd",)))
+    assert database.read(deliveries.load, [ID]) == [stored]
+
+
+def test_a_value_of_a_wrong_type_is_not_stored(database: Database) -> None:
+    place(database)
+    before = database.read(deliveries.load, [ID])
+    wrong: Any = 7
+    with pytest.raises(ValueError, match="Expected `str`"):
+        change_to(database, replace(before[0], reason_text=wrong))
+    assert database.read(deliveries.load, [ID]) == before
 
 
 def test_the_outbox_keeps_the_order_of_events(database: Database) -> None:

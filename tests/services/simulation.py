@@ -27,7 +27,7 @@ from worker.bus.streams import Bus
 from worker.config.settings import load
 from worker.database import deliveries
 from worker.database.database import Database
-from worker.database.tables import ACCOUNT, CALLBACK, DELIVERY, EVENT, MESSAGE, WRITE_BACK
+from worker.database.tables import ACCOUNT, CALLBACK, DELIVERY, EVENT, MESSAGE, PUBLICATION, WRITE_BACK
 from worker.domain.delivery import Delivery
 from worker.http.gateway import Gateway
 from worker.local.demo.orders import Sample, cancelled, message, placed
@@ -72,7 +72,10 @@ DUE = select(
     select(func.min(CALLBACK.c.try_at)).where(CALLBACK.c.result.is_(None)).scalar_subquery(),
     select(func.min(MESSAGE.c.fetch_at)).scalar_subquery(),
     select(func.min(ACCOUNT.c.paused_at)).scalar_subquery(),
-    select(func.min(EVENT.c.created_at)).where(EVENT.c.published_at.is_(None)).scalar_subquery(),
+    select(func.min(EVENT.c.created_at))
+    .join(PUBLICATION, PUBLICATION.c.position == EVENT.c.position)
+    .where(PUBLICATION.c.stream_id.is_(None))
+    .scalar_subquery(),
 )
 
 

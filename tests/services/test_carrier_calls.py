@@ -182,3 +182,16 @@ def test_a_batch_of_creates_costs_one_transaction_for_its_intents_and_one_for_a_
     simulation.app.tasks["deliveries.book"]("cervo", ids)
     assert len(commits) == 2
     assert [simulation.status(f"20{number}") for number in range(5)] == ["created"] * 5
+
+
+def test_a_delivery_is_read_once_for_a_create_and_its_outcome(simulation: Simulation) -> None:
+    simulation.lose_wake_ups = True
+    simulation.place()
+    simulation.work()
+    delivery_id = simulation.delivery().id
+    statements: list[str] = []
+    engine = simulation.container.database.engine
+    event.listen(engine, "before_cursor_execute", lambda _connection, _cursor, sql, *_: statements.append(sql))
+    simulation.app.tasks["deliveries.book"]("cervo", [delivery_id])
+    reads = [each for each in statements if each.startswith("SELECT") and "delivery.document" in each]
+    assert (len(reads), simulation.status()) == (1, "created")

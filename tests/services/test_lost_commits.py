@@ -223,7 +223,7 @@ def test_events_that_were_published_and_not_marked_and_foreign_entries_are_no_lo
     simulation.place()
     simulation.work()
     with simulation.container.database.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE event SET published_at = NULL, stream_id = NULL")
+        connection.exec_driver_sql("UPDATE publication SET stream_id = NULL")
     for document in FOREIGN:
         simulation.redis.xadd("deliveries", {"event": document})
     simulation.redis.xadd("deliveries", {"other": "field"})

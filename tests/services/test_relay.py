@@ -394,6 +394,8 @@ def test_an_event_that_is_committed_late_is_not_overtaken_by_later_events_of_its
 def move_events(harness: RelayHarness, position: str, where: str) -> None:
     """Move events to another position in the outbox."""
     with harness.database.engine.begin() as connection:
+        these = f"position IN (SELECT position FROM event WHERE {where})"
+        connection.exec_driver_sql(f"UPDATE publication SET position = {position} WHERE {these}")
         connection.exec_driver_sql(f"UPDATE event SET position = {position} WHERE {where}")
 
 

@@ -11,9 +11,8 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from schemas.events import CarrierEvent, EventType, carrier_key
 from schemas.status import DeliveryStatus
-from worker.database import deliveries
-from worker.database.connection import insert_new
-from worker.database.outbox import event_row
+from worker.database import deliveries, outbox
+from worker.database.batches import insert_new
 from worker.database.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT, STATUS_MAPPING
 from worker.domain.delivery import Step
 from worker.domain.lifecycle.observations import REGRESSION
@@ -162,4 +161,4 @@ def _add_event(connection: Connection, kind: EventType, data: CarrierEvent, now:
     """Add an event of an account. The account's row must be locked, so that no two events get the same sequence."""
     key = carrier_key(data.carrier)
     last = connection.scalar(select(func.max(EVENT.c.sequence)).where(EVENT.c.key == key)) or 0
-    connection.execute(insert(EVENT), [event_row(kind, key, last + 1, data.carrier, data, now)])
+    outbox.add(connection, [outbox.event_row(kind, key, last + 1, data.carrier, data, now)])

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select,
 
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import deliveries
-from worker.database.connection import insert_new
+from worker.database.batches import insert_new, is_one_of
 from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
 from worker.domain.delivery import Change, Step
 
@@ -188,8 +188,9 @@ def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tupl
 
 def attempts_by_ref(connection: Connection, carrier: str, refs: Collection[str]) -> dict[str, int]:
     """Return the ids of the attempts with these order ids of a carrier, by the order id."""
-    query = select(ATTEMPT.c.ref, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, ATTEMPT.c.ref.in_(refs))
-    return {row.ref: row.id for row in connection.execute(query)}
+    these = is_one_of(connection.dialect.name, ATTEMPT.c.ref, "refs")
+    query = select(ATTEMPT.c.ref, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, these)
+    return {row.ref: row.id for row in connection.execute(query, {"refs": list(refs)})}
 
 
 def last_heartbeat(connection: Connection) -> datetime | None:

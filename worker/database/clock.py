@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select, update
 
 from worker.clock import STEP, Correction
-from worker.database.connection import insert_new
+from worker.database.batches import insert_new
 from worker.database.tables import CLOCK
 
 ID = 1

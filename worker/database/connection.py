@@ -1,14 +1,12 @@
 """Connections to SQLite or PostgreSQL, with the options that make each database safe."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     DBAPIError,
@@ -27,7 +25,6 @@ __all__ = [
     "IntegrityError",
     "alone",
     "connect",
-    "insert_new",
     "is_transient",
     "reading",
     "without_limit",
@@ -165,21 +162,3 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that only reads and blocks no writer."""
     with engine.connect().execution_options(**{READING: True}) as connection:
         yield connection
-
-
-def insert_new(
-    connection: Connection, table: Table, values: Sequence[Mapping[str, Any]], *returned: str
-) -> set[tuple[Any, ...]]:
-    """Insert the rows that do not exist yet; return the named columns of the inserted rows."""
-    if not values:
-        return set()
-    # The rows are parameters, so that the statement is compiled once and not for every number of rows.
-    statement = _insert_new(connection.dialect.name, table, returned)
-    return {tuple(row) for row in connection.execute(statement, list(values))}
-
-
-@lru_cache(maxsize=100)
-def _insert_new(dialect: str, table: Table, returned: tuple[str, ...]) -> Executable:
-    new = (postgresql if dialect == "postgresql" else sqlite).insert(table).on_conflict_do_nothing()
-    statement: Executable = new.returning(*(table.c[name] for name in returned))
-    return statement

@@ -4,43 +4,34 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from secrets import randbits
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
-    Executable,
     RowMapping,
-    Table,
-    bindparam,
+    Select,
     func,
-    insert,
     or_,
     select,
     text,
 )
-from sqlalchemy import update as update_rows
+from sqlalchemy import update as update_where
 
 from schemas.status import FINAL, AttemptState, DeliveryStatus
 from worker import log
-from worker.database import mapping, write_backs
-from worker.database.outbox import event_row
-from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, EVENT
+from worker.database import mapping, outbox, write_backs
+from worker.database.batches import insert_rows, is_one_of, update_rows
+from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, ORDER
 from worker.domain import schedule
-from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.delivery import Change, Delivery, replace
 
 logger = log.get(__name__)
 UNKNOWN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
 """The states of an attempt whose create may or may not have reached the carrier."""
 _LOCK_ORDERS = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_LOAD = select(DELIVERY).where(DELIVERY.c.id.in_(_IDS)).order_by(DELIVERY.c.id)
-_LOCK = _LOAD.with_for_update()
-_LOAD_ATTEMPTS = select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(_IDS)).order_by(ATTEMPT.c.number)
-NO_COLUMNS: Mapping[str, Any] = {}
-T = TypeVar("T", bound=Delivery | Attempt)
 Decision = Callable[[Delivery], Change | None]
 
 
@@ -52,22 +43,34 @@ def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> l
 
     A delivery with a value that only a newer version of the program knows is left out and logged once.
     """
-    found = connection.execute(_LOCK if lock else _LOAD, {"ids": list(ids)}).mappings().all()
-    attempts = _attempts(connection, [row["id"] for row in found])
-    return [each for row in found if (each := _readable(row, attempts.get(row["id"], []))) is not None]
+    wanted = list(ids)
+    if not wanted:
+        return []
+    these, their_orders, their_attempts = _statements(connection.dialect.name, lock=lock)
+    found = connection.execute(these, {"ids": wanted}).mappings().all()
+    # A join would return orders and attempts as they were before this transaction waited for a lock.
+    keys = {"ids": [row["id"] for row in found]}
+    orders = {row["delivery_id"]: row for row in connection.execute(their_orders, keys).mappings()}
+    attempts: dict[str, list[RowMapping]] = {}
+    for row in connection.execute(their_attempts, keys).mappings():
+        attempts.setdefault(row["delivery_id"], []).append(row)
+    loaded = (_load(row, orders, attempts.get(row["id"], ())) for row in found)
+    return [delivery for delivery in loaded if delivery is not None]
 
 
-def _attempts(connection: Connection, ids: Sequence[str]) -> dict[str, list[RowMapping]]:
-    grouped: dict[str, list[RowMapping]] = {}
-    for row in connection.execute(_LOAD_ATTEMPTS, {"ids": ids}).mappings() if ids else ():
-        grouped.setdefault(row["delivery_id"], []).append(row)
-    return grouped
+@lru_cache
+def _statements(dialect: str, *, lock: bool) -> tuple[Select[Any], ...]:
+    """Return the statements that load deliveries, their orders and their attempts."""
+    these = select(*mapping.LOADED[DELIVERY]).where(is_one_of(dialect, DELIVERY.c.id, "ids")).order_by(DELIVERY.c.id)
+    orders = select(ORDER).where(is_one_of(dialect, ORDER.c.delivery_id, "ids"))
+    attempts = select(*mapping.LOADED[ATTEMPT]).where(is_one_of(dialect, ATTEMPT.c.delivery_id, "ids"))
+    return these.with_for_update() if lock else these, orders, attempts.order_by(ATTEMPT.c.number)
 
 
-def _readable(row: RowMapping, attempts: Iterable[RowMapping]) -> Delivery | None:
+def _load(row: RowMapping, orders: Mapping[str, RowMapping], attempts: Iterable[RowMapping]) -> Delivery | None:
     try:
-        return mapping.load_delivery(row, map(mapping.load_attempt, attempts))
-    except ValueError:
+        return mapping.load_delivery(row, orders[row["id"]], attempts)
+    except (KeyError, ValueError):
         _log_unreadable(row["id"])
         return None
 
@@ -158,24 +161,40 @@ def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
     wanted = sorted(set(ids))
     if connection.dialect.name == "postgresql":  # on SQLite only one transaction writes
         connection.execute(_LOCK_ORDERS, {"numbers": [UUID(key).int >> 65 for key in wanted]})
-    existing = select(DELIVERY.c.id).where(DELIVERY.c.id.in_(wanted)).order_by(DELIVERY.c.id)
-    return set(connection.scalars(existing.with_for_update()))
+    these = is_one_of(connection.dialect.name, DELIVERY.c.id, "ids")
+    existing = select(DELIVERY.c.id).where(these).order_by(DELIVERY.c.id)
+    return set(connection.scalars(existing.with_for_update(), {"ids": wanted}))
 
 
 def advance_sequence(connection: Connection, delivery_id: str, sequence: int) -> None:
     """Set the stored sequence of a delivery to `sequence` if the stored one is lower; ignore an unknown delivery."""
     behind = (DELIVERY.c.id == delivery_id) & (DELIVERY.c.sequence < sequence)
-    connection.execute(update_rows(DELIVERY).where(behind).values(sequence=sequence))
+    connection.execute(update_where(DELIVERY).where(behind).values(sequence=sequence, version=DELIVERY.c.version + 1))
 
 
-def update(connection: Connection, ids: Iterable[str], decide: Decision) -> list[Change]:
-    """Lock deliveries, call `decide` for each, and save the changes; return the changes."""
-    wanted = list(ids)
-    if not wanted:
-        return []
-    pairs = [(before, change) for before in load(connection, wanted, lock=True) if (change := decide(before))]
-    save(connection, pairs, {"lease_until": None})
-    return [change for _, change in pairs]
+def update(
+    connection: Connection, ids: Iterable[str], decide: Decision, known: Collection[Delivery] = ()
+) -> list[Change]:
+    """Lock deliveries, call `decide` for each, and save the changes; return the changes as they are stored.
+
+    `known` are deliveries as they were read or stored before. A known delivery is not read again unless it has changed.
+    """
+    found = _lock(connection, list(ids), known) if known else load(connection, ids, lock=True)
+    return _save(connection, [(before, change) for before in found if (change := decide(before))], lease_until=None)
+
+
+def _lock(connection: Connection, ids: Sequence[str], known: Iterable[Delivery]) -> list[Delivery]:
+    """Lock deliveries and return them. Load only those whose version is not the version of the known delivery."""
+    rows = connection.execute(_versions(connection.dialect.name), {"ids": ids})
+    stored = {row.id: row.version for row in rows}
+    unchanged = {each.id: each for each in known if stored.get(each.id) == each.version}
+    return [*unchanged.values(), *load(connection, stored.keys() - unchanged.keys())]
+
+
+@lru_cache
+def _versions(dialect: str) -> Select[Any]:
+    these = select(DELIVERY.c.id, DELIVERY.c.version).where(is_one_of(dialect, DELIVERY.c.id, "ids"))
+    return these.order_by(DELIVERY.c.id).with_for_update()
 
 
 def update_alarmed(connection: Connection, now: datetime, limit: int, decide: Decision) -> list[Change]:
@@ -185,38 +204,40 @@ def update_alarmed(connection: Connection, now: datetime, limit: int, decide: De
     """
     due = select(DELIVERY.c.id).where(DELIVERY.c.alarm_at <= now).order_by(DELIVERY.c.alarm_at).limit(limit)
     ids = connection.scalars(due.with_for_update(skip_locked=True)).all()
-    pairs = [(before, change) for before in load(connection, ids) if (change := decide(before))]
-    save(connection, pairs)
-    return [change for _, change in pairs]
+    return _save(connection, [(before, change) for before in load(connection, ids) if (change := decide(before))])
 
 
-def save(
-    connection: Connection, pairs: Sequence[tuple[Delivery, Change]], always: Mapping[str, Any] = NO_COLUMNS
-) -> None:
-    """Write changed deliveries, with `always` in their rows, their attempts and their events."""
+def _save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]], **always: Any) -> list[Change]:
+    """Write changed deliveries, with the columns `always` in their rows, their attempts and their events.
+
+    Return the changes as they are stored.
+    """
     if not pairs:
-        return
-    _update(connection, DELIVERY, [(before, change.delivery) for before, change in pairs], always)
-    for before, change in pairs:
-        after = change.delivery
-        if after.order is not before.order or after.store is not before.store:
-            apart = {**mapping.dump(after, mapping.LARGE_COLUMNS), "store_id": after.order.store_id}
-            connection.execute(update_rows(DELIVERY).where(DELIVERY.c.id == after.id).values(apart))
-    _save_attempts(connection, pairs)
-    add_events(connection, [change for _, change in pairs])
-    write_backs.schedule_changed(connection, [(before, change.delivery) for before, change in pairs])
+        return []
+    changes = _with_versions(change for _, change in pairs)
+    changed = [(before, change.delivery) for (before, _), change in zip(pairs, changes, strict=True)]
+    update_rows(connection, DELIVERY, [{**mapping.dump(after), **always} for _, after in changed])
+    orders = [after for before, after in changed if after.order is not before.order or after.store is not before.store]
+    update_rows(connection, ORDER, [mapping.dump_order(each) for each in orders])
+    _save_attempts(connection, changed)
+    add_events(connection, changes)
+    write_backs.schedule_changed(connection, changed)
+    return changes
 
 
-def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> None:
-    known = {attempt.id: attempt for before, _ in pairs for attempt in before.attempts}
-    after = [attempt for _, change in pairs for attempt in change.delivery.attempts]
+def _with_versions(changes: Iterable[Change]) -> list[Change]:
+    # A version is random. A database that has lost commits may count to the same number again with another content.
+    return [replace(each, delivery=replace(each.delivery, version=randbits(62))) for each in changes]
+
+
+def _save_attempts(connection: Connection, changed: Sequence[tuple[Delivery, Delivery]]) -> None:
+    known = {attempt.id: attempt for before, _ in changed for attempt in before.attempts}
+    after = [attempt for _, delivery in changed for attempt in delivery.attempts]
     # Attempts that have ended are written first, because the index of live attempts is checked row by row.
-    changed = [attempt for attempt in after if attempt.id in known and attempt != known[attempt.id]]
-    changed.sort(key=lambda attempt: attempt.live)
-    _update(connection, ATTEMPT, [(known[each.id], each) for each in changed])
-    new = [mapping.dump(attempt) for attempt in after if attempt.id not in known]
-    if new:
-        connection.execute(insert(ATTEMPT), new)
+    differing = [attempt for attempt in after if attempt.id in known and attempt != known[attempt.id]]
+    for live in (False, True):
+        update_rows(connection, ATTEMPT, [mapping.dump(attempt) for attempt in differing if attempt.live is live])
+    insert_rows(connection, ATTEMPT, [mapping.dump(attempt) for attempt in after if attempt.id not in known])
     refs: dict[str, set[str]] = {}
     for each in after:
         if each.ref is not None and (each.id not in known or known[each.id].ref != each.ref):
@@ -227,59 +248,42 @@ def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Chang
 
 def _make_callbacks_due(connection: Connection, carrier: str, refs: Iterable[str]) -> None:
     """Make due the waiting callbacks that name one of these order ids, because an attempt now has the id."""
-    early = update_rows(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_(None))
-    due = early.where(CALLBACK.c.carrier == carrier, CALLBACK.c.ref.in_(refs))
-    connection.execute(due.values(try_at=CALLBACK.c.received_at))
+    early = update_where(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_(None))
+    due = early.where(CALLBACK.c.carrier == carrier, is_one_of(connection.dialect.name, CALLBACK.c.ref, "refs"))
+    connection.execute(due.values(try_at=CALLBACK.c.received_at), {"refs": list(refs)})
 
 
-def _update(
-    connection: Connection, table: Table, changed: Sequence[tuple[T, T]], always: Mapping[str, Any] = NO_COLUMNS
-) -> None:
-    """Write changed rows with one statement: the columns that differ in any of the rows, and the values `always`."""
-    if not changed:
-        return
-    columns = mapping.differing(changed)
-    written = [{**mapping.dump(after, columns), **always, "key": after.id} for _, after in changed]
-    connection.execute(_update_columns(table, (*columns, *always)), written)
+def add(connection: Connection, placed: Iterable[Change], now: datetime) -> list[Change]:
+    """Insert new deliveries with their attempts and their first events; return the changes as they are stored.
 
-
-@lru_cache(maxsize=1000)
-def _update_columns(table: Table, columns: tuple[str, ...]) -> Executable:
-    values: dict[str, Any] = {name: bindparam(name) for name in columns}
-    return update_rows(table).where(table.c.id == bindparam("key")).values(values)
-
-
-def add(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
-    """Insert new deliveries with their attempts and their first events. The caller has locked their orders.
-
-    A delivery that is due at once gets a lease, because its wake-up task is sent after the transaction.
+    The caller has locked their orders. A delivery that is due at once gets a lease, because its wake-up task is sent
+    after the transaction.
     """
-    if not changes:
-        return
-    rows = [{**mapping.dump(change.delivery), **_order_columns(change.delivery, now)} for change in changes]
-    connection.execute(insert(DELIVERY), rows)
-    attempts = [mapping.dump(attempt) for change in changes for attempt in change.delivery.attempts]
-    if attempts:
-        connection.execute(insert(ATTEMPT), attempts)
+    changes = _with_versions(placed)
+    new = [change.delivery for change in changes]
+    insert_rows(connection, DELIVERY, [{**mapping.dump(each), "lease_until": _first_lease(each, now)} for each in new])
+    insert_rows(connection, ORDER, list(map(mapping.dump_order, new)))
+    insert_rows(connection, ATTEMPT, [mapping.dump(attempt) for each in new for attempt in each.attempts])
     add_events(connection, changes)
-    write_backs.schedule_changed(connection, [(None, change.delivery) for change in changes])
+    write_backs.schedule_changed(connection, [(None, each) for each in new])
+    return changes
 
 
-def _order_columns(delivery: Delivery, now: datetime) -> dict[str, Any]:
+def _first_lease(delivery: Delivery, now: datetime) -> datetime | None:
     due = delivery.next_run_at is not None and delivery.next_run_at <= now
-    lease = now + schedule.LEASE if due else None
-    return {"order_id": delivery.order.order_id, "store_id": delivery.order.store_id, "lease_until": lease}
+    return now + schedule.LEASE if due else None
 
 
 def add_events(connection: Connection, changes: Iterable[Change]) -> None:
     """Write the events of changes to the outbox."""
     rows = [
-        event_row(event.type, change.delivery.id, event.sequence, change.delivery.order.order_id, event.data, event.at)
+        outbox.event_row(
+            event.type, change.delivery.id, event.sequence, change.delivery.order.order_id, event.data, event.at
+        )
         for change in changes
         for event in change.events
     ]
-    if rows:
-        connection.execute(insert(EVENT), rows)
+    outbox.add(connection, rows)
 
 
 def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -> int:
@@ -289,5 +293,9 @@ def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -
     of other tables must lock those rows first.
     """
     locked = select(DELIVERY.c.id).where(which).order_by(DELIVERY.c.id).with_for_update().cte()
-    statement = update_rows(DELIVERY).where(DELIVERY.c.id.in_(select(locked.c.id))).values(values)
+    statement = (
+        update_where(DELIVERY)
+        .where(DELIVERY.c.id.in_(select(locked.c.id)))
+        .values(**values, version=DELIVERY.c.version + 1)
+    )
     return len(connection.execute(statement.returning(DELIVERY.c.id)).all())  # SQLite counts no rows after a WITH

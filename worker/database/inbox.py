@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id
 from schemas.messages import Cancellation, Message, OrderRef, found_order_message
-from worker.database.connection import insert_new
+from worker.database.batches import insert_new, is_one_of
 from worker.database.outbox import add_once
 from worker.database.tables import DEAD_LETTER, DELIVERY, EARLY_CANCELLATION, MESSAGE
 from worker.domain import schedule
@@ -114,7 +114,8 @@ def add_cancellation(connection: Connection, key: str, cancellation: Cancellatio
 def cancellations(connection: Connection, keys: Sequence[str]) -> dict[str, Cancellation]:
     """Return the stored cancellations of deliveries, by delivery id."""
     columns = (EARLY_CANCELLATION.c.delivery_id, EARLY_CANCELLATION.c.body)
-    found = connection.execute(select(*columns).where(EARLY_CANCELLATION.c.delivery_id.in_(keys)))
+    these = is_one_of(connection.dialect.name, EARLY_CANCELLATION.c.delivery_id, "keys")
+    found = connection.execute(select(*columns).where(these), {"keys": keys})
     return {row.delivery_id: Cancellation.model_validate_json(row.body) for row in found}
 
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from worker.database.connection import insert_new
+from worker.database.batches import insert_new
 from worker.database.tables import LEASE
 
 _TAKE = (

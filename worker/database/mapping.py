@@ -1,114 +1,105 @@
 """The conversion between rows and the frozen values of the domain.
 
-A column and its field have the same name. A few types are converted.
+A field that a query asks about has a column with its name. The order and the store have a table of their own. All other
+fields are in one document, which is written and read whole.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
-from pydantic import BaseModel
-from sqlalchemy import RowMapping
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+from sqlalchemy import RowMapping, Table
 
-from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
-from schemas.messages import Cancellation
 from schemas.order import Order
-from schemas.status import AttemptState, AttentionReason, CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
-from worker.domain.delivery import Attempt, Delivery, Gate, OfferDecision, Step, UnmappedStatus
+from worker.database.tables import ATTEMPT, DELIVERY
+from worker.domain.delivery import Attempt, Delivery
 
-Convert = Callable[[Any], Any]
-
-
-def _model(kind: type[BaseModel]) -> tuple[Convert, Convert]:
-    return (lambda value: value.model_dump(mode="json")), kind.model_validate
-
-
-_IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
-    "order": (lambda order: order.model_dump_json(), Order.model_validate_json),
-    "store": (lambda store: store.model_dump_json(), Store.model_validate_json),
-    "status": (str, DeliveryStatus),
-    "previous_status": (str, DeliveryStatus),
-    "step": (str, Step),
-    "reason": (str, Reason),
-    "cancelled_by": (str, CancelledBy),
-    "evidence": (str, Evidence),
-    "cancel_request": _model(Cancellation),
-    "codec_state": (dict, dict),
-    "state": (str, AttemptState),
-    "resume_to": (str, AttemptState),
-    "contradicting_status": (str, DeliveryStatus),
-    "offer_decision": (str, OfferDecision),
-    "gate": (str, Gate),
-    "attention_reasons": (
-        lambda reasons: ", ".join(reasons) or None,
-        lambda text: tuple(map(AttentionReason, text.split(", "))),
-    ),
-    "reported_anomalies": (lambda anomalies: "\n".join(anomalies) or None, lambda text: tuple(text.splitlines())),
-    "raw": _model(RawWord),
-    "courier": _model(CourierInfo),
-    "price": _model(PriceInfo),
-    "proof": _model(ProofInfo),
-    "unmapped_status": _model(UnmappedStatus),
-}
-_EMPTY: dict[str, Any] = {"attention_reasons": (), "reported_anomalies": (), "codec_state": {}}
-"""The value to load for each of these columns if the column is NULL. In every other column, NULL is loaded as None."""
-LARGE_COLUMNS = frozenset({"order", "store", "fingerprint"})
-"""Large columns. They are written only for the rows in which they have changed."""
+_ELSEWHERE = {"order", "store", "fingerprint", "attempts"}
+"""The fields of a delivery that are in other tables."""
+_ATTRIBUTES = {"order_id": "order.order_id", "store_id": "order.store_id", "attention_reasons": "attention"}
+"""The attributes of a delivery that are stored in columns with other names."""
 
 
-def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind) if field.name != "attempts")
+class _Layout:
+    """How the values of one class are divided into columns and a document."""
+
+    def __init__(self, kind: type[Delivery | Attempt], table: Table) -> None:
+        self.adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self.fields = {field.name for field in fields(kind)}
+        self.columns = [each.name for each in table.columns if each.name not in {"document", "lease_until"}]
+        self.read_columns = attrgetter(*(_ATTRIBUTES.get(name, name) for name in self.columns))
+        self.not_in_document = {*self.columns, *_ELSEWHERE}
+        self.loaded = [column for column in table.columns if column.name in {*self.fields, "document"}]
 
 
-_FIELDS: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery, Attempt)}
-_COLUMNS: dict[type, tuple[str, ...]] = {**_FIELDS, Delivery: (*_FIELDS[Delivery], "step_carrier", "may_give_way")}
-"""The fields, and the properties that the sweep asks about. A property is written with each change and never loaded."""
+_LAYOUTS: dict[type, _Layout] = {Delivery: _Layout(Delivery, DELIVERY), Attempt: _Layout(Attempt, ATTEMPT)}
+LOADED = {DELIVERY: _LAYOUTS[Delivery].loaded, ATTEMPT: _LAYOUTS[Attempt].loaded}
+"""The columns to load. The other columns store properties or belong to the row alone."""
 
 
-def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
-    """Return the columns that have changed in at least one pair of values (before, after), except `LARGE_COLUMNS`."""
-    changed = {
-        name
-        for before, after in pairs
-        for name in _COLUMNS[type(after)]
-        if getattr(after, name) is not getattr(before, name)
-    }
-    return sorted(changed - LARGE_COLUMNS)
-
-
-def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[str, Any]:
-    """Return the row of a delivery or attempt: the columns in `names`, or by default all columns."""
-    row = {}
-    for name in _COLUMNS[type(value)] if names is None else names:
-        field = getattr(value, name)
-        convert = _IN_AND_OUT.get(name)
-        row[name] = _storable(convert[0](field) if convert and field is not None else field)
+def dump(value: Delivery | Attempt) -> dict[str, Any]:
+    """Return the row of a delivery or attempt, without a lease."""
+    layout = _LAYOUTS[type(value)]
+    row = dict(zip(layout.columns, map(_storable, layout.read_columns(value)), strict=True))
+    row["document"] = _document(layout, value)
     return row
 
 
 def _storable(value: Any) -> Any:
+    if isinstance(value, tuple):
+        value = "\n".join(value) or None
     # PostgreSQL rejects a text with a NUL. A carrier that sends such a text must not block the delivery.
     return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
 
 
-def _load(kind: Any, row: RowMapping) -> dict[str, Any]:
-    values = {}
-    for name in _FIELDS[kind]:
-        stored = row[name]
-        convert = _IN_AND_OUT.get(name)
-        if stored is None:
-            values[name] = _EMPTY.get(name)
-        else:
-            values[name] = convert[1](stored) if convert else stored
-    return values
+def _document(layout: _Layout, value: Delivery | Attempt) -> str:
+    # A value of the wrong type is an error here. As a document, it would make the delivery unreadable.
+    document = layout.adapter.dump_json(value, exclude=layout.not_in_document, exclude_defaults=True, warnings="error")
+    newer = vars(value).keys() - layout.fields
+    if newer:
+        document = to_json({**from_json(document), **{name: vars(value)[name] for name in newer}})
+    return document.decode()
 
 
-def load_attempt(row: RowMapping) -> Attempt:
-    """Build an attempt from its row."""
-    return Attempt(**_load(Attempt, row))
+def dump_order(delivery: Delivery) -> dict[str, Any]:
+    """Return the row of a delivery's order and store."""
+    return {
+        "delivery_id": delivery.id,
+        "order": delivery.order.model_dump_json(),
+        "store": delivery.store.model_dump_json() if delivery.store else None,
+        "fingerprint": delivery.fingerprint,
+    }
 
 
-def load_delivery(row: RowMapping, attempts: Iterable[Attempt]) -> Delivery:
-    """Build a delivery from its row, with its attempts in order."""
-    return Delivery(**_load(Delivery, row), attempts=tuple(attempts))
+def load_delivery(row: RowMapping, order: RowMapping, attempts: Iterable[RowMapping]) -> Delivery:
+    """Build a delivery from its row, the row of its order, and the rows of its attempts in order. Raises ValueError."""
+    reasons = row["attention_reasons"]
+    delivery: Delivery = _load(
+        Delivery,
+        row,
+        attention_reasons=reasons.split(", ") if reasons else (),
+        order=Order.model_validate_json(order["order"]),
+        store=_store(order["store"]) if order["store"] else None,
+        fingerprint=order["fingerprint"],
+        attempts=tuple(map(_load_attempt, attempts)),
+    )
+    return delivery
+
+
+def _load_attempt(row: RowMapping) -> Attempt:
+    attempt: Attempt = _load(Attempt, row, reported_anomalies=(row["reported_anomalies"] or "").splitlines())
+    return attempt
+
+
+def _load(kind: type, row: RowMapping, **converted: Any) -> Any:
+    values = {**from_json(row["document"]), **row, **converted}
+    del values["document"]
+    return _LAYOUTS[kind].adapter.validate_python(values)
+
+
+_store = lru_cache(maxsize=1000)(Store.model_validate_json)  # most orders of a store have the same store

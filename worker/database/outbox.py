@@ -19,8 +19,9 @@ from schemas.events import (
     event_id,
     skipped_key,
 )
-from worker.database.connection import insert_new, without_limit
-from worker.database.tables import DELIVERY, EVENT, IDENTITY
+from worker.database.batches import Rows, insert_new, insert_rows, update_rows
+from worker.database.connection import without_limit
+from worker.database.tables import DELIVERY, EVENT, IDENTITY, PUBLICATION
 from worker.domain.delivery import OutgoingEvent
 
 Data = DeliveryEvent | OrderEvent | CarrierEvent
@@ -29,19 +30,16 @@ SCHEMAS: dict[type[Data], str] = {
     OrderEvent: ORDER_EVENT_SCHEMA,
     CarrierEvent: CARRIER_EVENT_SCHEMA,
 }
+_WAITS = PUBLICATION.c.stream_id.is_(None)
 _UNPUBLISHED = (
     select(EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
-    .where(EVENT.c.published_at.is_(None), EVENT.c.key.not_in(bindparam("except_keys", expanding=True)))
-    .order_by(EVENT.c.position)
+    .join(PUBLICATION, PUBLICATION.c.position == EVENT.c.position)
+    .where(_WAITS, EVENT.c.key.not_in(bindparam("except_keys", expanding=True)))
+    .order_by(PUBLICATION.c.position)
     .limit(bindparam("most"))
 )
-_MARK_PUBLISHED = (
-    update(EVENT)
-    .where(EVENT.c.position == bindparam("at"))
-    .values(published_at=bindparam("when"), stream_id=bindparam("stream"))
-)
-_NEWEST_STREAM_ID = select(func.max(EVENT.c.stream_id))
-_FIRST_UNPUBLISHED = select(EVENT.c.position).where(EVENT.c.published_at.is_(None)).limit(1)
+_NEWEST_STREAM_ID = select(func.max(PUBLICATION.c.stream_id)).where(PUBLICATION.c.stream_id.is_not(None))
+_FIRST_UNPUBLISHED = select(PUBLICATION.c.position).where(_WAITS).limit(1)
 
 
 def event_row(kind: EventType, key: str, sequence: int, subject: str, data: Data, at: datetime) -> dict[str, Any]:
@@ -60,9 +58,15 @@ def event_row(kind: EventType, key: str, sequence: int, subject: str, data: Data
     return {"key": key, "sequence": sequence, "subject": subject, "body": body, "created_at": at}
 
 
+def add(connection: Connection, rows: Rows) -> None:
+    """Add events, which the relay then publishes."""
+    insert_rows(connection, EVENT, rows, also=PUBLICATION)
+
+
 def add_once(connection: Connection, kind: EventType, key: str, subject: str, data: OrderEvent, now: datetime) -> None:
     """Add the only event that a key ever has, unless the event exists already."""
-    insert_new(connection, EVENT, [event_row(kind, key, 1, subject, data, now)], "key")
+    added = insert_new(connection, EVENT, [event_row(kind, key, 1, subject, data, now)], "position")
+    insert_rows(connection, PUBLICATION, [{"position": position} for (position,) in added])
 
 
 def identity(connection: Connection) -> str:
@@ -82,12 +86,9 @@ def unpublished(connection: Connection, limit: int, except_keys: Collection[str]
     return [OutgoingEvent(*row) for row in found]
 
 
-def mark_published(connection: Connection, published: Sequence[tuple[int, str]], now: datetime) -> None:
+def mark_published(connection: Connection, published: Sequence[tuple[int, str]]) -> None:
     """Record that events were published. `published` contains the position and the stream id of each event."""
-    if not published:
-        return
-    marks = [{"at": position, "stream": stream_id, "when": now} for position, stream_id in published]
-    connection.execute(_MARK_PUBLISHED, marks)
+    update_rows(connection, PUBLICATION, [{"position": at, "stream_id": stream_id} for at, stream_id in published])
 
 
 def newest_stream_id(connection: Connection) -> str:
@@ -102,11 +103,11 @@ def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) 
     the stream is trimmed to that number.
     """
     without_limit(connection)
-    lost = (EVENT.c.stream_id > surviving) & (EVENT.c.stream_id <= known)
+    lost = (PUBLICATION.c.stream_id > surviving) & (PUBLICATION.c.stream_id <= known)
     if not surviving:
-        newest = select(EVENT.c.position).order_by(EVENT.c.position.desc())
-        lost &= EVENT.c.position > (connection.scalar(newest.offset(max(keep, 1)).limit(1)) or 0)
-    return connection.execute(update(EVENT).where(lost).values(published_at=None, stream_id=None)).rowcount
+        newest = select(PUBLICATION.c.position).order_by(PUBLICATION.c.position.desc())
+        lost &= PUBLICATION.c.position > (connection.scalar(newest.offset(max(keep, 1)).limit(1)) or 0)
+    return connection.execute(update(PUBLICATION).where(lost).values(stream_id=None)).rowcount
 
 
 def lost(connection: Connection, published: Mapping[tuple[str, int], str]) -> set[tuple[str, int]]:
@@ -123,7 +124,7 @@ def has_unpublished(connection: Connection) -> bool:
 
 def count_unpublished(connection: Connection) -> int:
     """Count the unpublished events."""
-    return connection.scalar(select(func.count()).where(EVENT.c.published_at.is_(None))) or 0
+    return connection.scalar(select(func.count()).select_from(PUBLICATION).where(_WAITS)) or 0
 
 
 def event_keys(connection: Connection, order_id: str) -> list[str]:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, update
 
 from schemas.stores import Store
 from worker.database import deliveries
-from worker.database.connection import insert_new
+from worker.database.batches import insert_new
 from worker.database.tables import DELIVERY, SHOP
 
 

@@ -59,9 +59,10 @@ def _json() -> Any:
 class DeliveryRow(SQLModel, table=True):
     """A delivery. A claimed row is not claimed again before `lease_until`.
 
-    Queries ask about the columns of the indexes, and about `store_id`, `status`, `sequence`, `carrier`, `lease_until`,
-    `retry_at`, `gate` and `reason`. Each index names the functions whose queries use it. `step_carrier` and
-    `may_give_way` store the properties of `Delivery`, so that the sweep reads no attempt.
+    `document` contains the fields that have no column. Queries ask about the other columns. Whatever changes a delivery
+    changes `version`; a lease is not a part of it. Each index names the
+    functions whose queries use it. `step_carrier` and `may_give_way` store the properties of `Delivery`, so that the
+    sweep reads no attempt.
 
     No index contains `lease_until`, because a claim writes the leases of thousands of rows. PostgreSQL leaves all
     indexes alone if an update changes no column of an index and the new version of the row fits into the same page (a
@@ -111,54 +112,54 @@ class DeliveryRow(SQLModel, table=True):
     source: str
     order_id: str
     store_id: str
-    order: str = _text()
-    store: str | None = _text(nullable=True)
-    fingerprint: str
     status: str
     created_at: datetime = _time(nullable=False)
-    changed_at: datetime = _time(nullable=False)
     sequence: int
-    last_event_at: datetime | None = _time()
     carrier: str | None = None
     step: str | None = None
     step_carrier: str | None = None
-    step_attempt_id: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     may_give_way: bool = False
     next_run_at: datetime | None = _time()
     lease_until: datetime | None = _time()
     retry_at: datetime | None = _time()
     alarm_at: datetime | None = _time()
-    alarmed_at: datetime | None = _time()
-    dispatch_at: datetime | None = _time()
     gate: str | None = None
-    carrier_since: datetime | None = _time()
-    located_at: datetime | None = _time()
-    retried_after_attempt: int = 0
-    failures: int = 0
-    cancel_request: dict[str, Any] | None = _json()
     attention_reasons: str | None = None
-    previous_status: str | None = None
-    detail: str | None = None
     reason: str | None = None
-    reason_text: str | None = _text(nullable=True)
-    cancelled_by: str | None = None
-    evidence: str
-    raw: dict[str, Any] | None = _json()
-    courier: dict[str, Any] | None = _json()
-    tracking_url: str | None = _text(nullable=True)
-    pickup_eta: datetime | None = _time()
-    dropoff_eta: datetime | None = _time()
-    price: dict[str, Any] | None = _json()
-    proof: dict[str, Any] | None = _json()
+    version: int = Field(sa_type=BigInteger)
+    document: str = _text()
+
+
+class OrderRow(SQLModel, table=True):
+    """The order of a delivery, and the store for which its carriers were chosen.
+
+    Both are large and seldom change. They have their own table, so that an update of a delivery does not write them.
+    """
+
+    __tablename__ = "placed_order"
+
+    delivery_id: str = Field(primary_key=True, max_length=36)
+    order: str = _text()
+    store: str | None = _text(nullable=True)
+    fingerprint: str
 
 
 class AttemptRow(SQLModel, table=True):
-    """An attempt. Its row is committed before the first byte of its create is sent."""
+    """An attempt. Its row is committed before the first byte of its create is sent.
+
+    `document` contains the fields that have no column.
+    """
 
     __tablename__ = "attempt"
     __table_args__ = (
         Index("attempt_delivery", "delivery_id"),
-        Index("attempt_ref", "carrier", "ref"),
+        Index(
+            "attempt_ref",
+            "carrier",
+            "ref",
+            postgresql_where=text("ref IS NOT NULL"),
+            sqlite_where=text("ref IS NOT NULL"),
+        ),
         # This index allows at most one active attempt of a delivery, over all carriers (I1).
         Index(
             "attempt_live",
@@ -184,66 +185,19 @@ class AttemptRow(SQLModel, table=True):
     carrier: str
     state: str
     token: str = Field(unique=True)
-    pickup_at: datetime = _time(nullable=False)
-    submitted_at: datetime = _time(nullable=False)
-    changed_at: datetime = _time(nullable=False)
     ref: str | None = None
-    codec_state: dict[str, Any] | None = _json()
-    rank: int = 0
-    resume_to: str | None = None
-    carrier_time: datetime | None = _time()
-    heard_at: datetime | None = _time()
-    shown_at: datetime | None = _time()
-    prompted_at: datetime | None = _time()
-    offered_at: datetime | None = _time()
-    lookups: int = 0
-    cancel_requested_at: datetime | None = _time()
-    cancel_checks: int = 0
-    cancel_refused: bool = False
-    offer_unclear_since: datetime | None = _time()
-    awaiting_operator: bool = False
     surplus: bool = False
     ended_at: datetime | None = _time()
-    reason: str | None = None
-    reason_text: str | None = _text(nullable=True)
     reported_anomalies: str | None = None
-    last_error: str | None = _text(nullable=True)
     journal_file: str | None = None
-    calls: int = 0
-    call_open: bool = False
-    resubmitted: bool = False
-    cancel_accepted: bool = False
-    cancel_requests: int = 0
-    contradicting_status: str | None = None
-    contradicted_at: datetime | None = _time()
-    follow_up_reads: int = 0
-    wait_until: datetime | None = _time()
-    offer_decision: str | None = None
-    sent_fingerprint: str | None = None
-    pending_fingerprint: str | None = None
-    amend_requests: int = 0
-    amend_refused: bool = False
-    unmapped_status: dict[str, Any] | None = _json()
+    document: str = _text()
 
 
 class EventRow(SQLModel, table=True):
-    """An event of the outbox; `position` is the order of the events.
-
-    `stream_id` is the id of the event's entry on the bus. If the bus loses its newest entries, the events of the lost
-    entries are published again: those with a later stream id than the newest surviving entry.
-    """
+    """An event of the outbox; `position` is the order of the events. A row never changes."""
 
     __tablename__ = "event"
-    __table_args__ = (
-        UniqueConstraint("key", "sequence"),
-        Index("event_stream_id", "stream_id"),
-        Index(
-            "event_unpublished",
-            "position",
-            postgresql_where=text("published_at IS NULL"),
-            sqlite_where=text("published_at IS NULL"),
-        ),
-    )
+    __table_args__ = (UniqueConstraint("key", "sequence"),)
 
     position: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
     key: str = Field(max_length=36)
@@ -251,7 +205,33 @@ class EventRow(SQLModel, table=True):
     subject: str
     body: str = _text()
     created_at: datetime = _time(nullable=False)
-    published_at: datetime | None = _time()
+
+
+class PublicationRow(SQLModel, table=True):
+    """The place of an event on the bus. The table is narrow, because each row is written twice.
+
+    `stream_id` is the id of the event's entry on the bus; NULL while the event is unpublished. If the bus loses its
+    newest entries, the events of the lost entries are published again: those with a later stream id than the newest
+    surviving entry.
+    """
+
+    __tablename__ = "publication"
+    __table_args__ = (
+        Index(
+            "publication_stream_id",
+            "stream_id",
+            postgresql_where=text("stream_id IS NOT NULL"),
+            sqlite_where=text("stream_id IS NOT NULL"),
+        ),
+        Index(
+            "publication_waiting",
+            "position",
+            postgresql_where=text("stream_id IS NULL"),
+            sqlite_where=text("stream_id IS NULL"),
+        ),
+    )
+
+    position: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=False))
     stream_id: str | None = None
 
 
@@ -441,8 +421,10 @@ class LeaseRow(SQLModel, table=True):
 
 
 DELIVERY = SQLModel.metadata.tables["delivery"]
+ORDER = SQLModel.metadata.tables["placed_order"]
 ATTEMPT = SQLModel.metadata.tables["attempt"]
 EVENT = SQLModel.metadata.tables["event"]
+PUBLICATION = SQLModel.metadata.tables["publication"]
 MESSAGE = SQLModel.metadata.tables["message"]
 EARLY_CANCELLATION = SQLModel.metadata.tables["early_cancellation"]
 DEAD_LETTER = SQLModel.metadata.tables["dead_letter"]

@@ -170,8 +170,8 @@ class Ingest:
             new = {
                 key: change if key in changing else bookings.begin(change, paused, now) for key, change in new.items()
             }
-        deliveries.add(connection, list(new.values()), now)
-        return [*new.values(), *self._update(connection, again, now, fetched=fetched)]
+        added = deliveries.add(connection, new.values(), now)
+        return [*added, *self._update(connection, again, now, fetched=fetched)]
 
     def _new_delivery(self, key: str, message: Message, order: Order, now: datetime) -> Delivery:
         if message.is_backfilled:

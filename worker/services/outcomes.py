@@ -43,6 +43,8 @@ class Outcomes:
     def record(self, answers: Sequence[tuple[PendingCall, Meaning]]) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
+        An outcome is decided for the delivery of its call, unless the stored delivery has changed since then.
+
         If this transaction fails, each outcome is stored in a transaction of its own. The database rejects an outcome
         if the carrier's order in it belongs to another attempt. Then a conflict is recorded instead of the outcome. If
         the database is unreachable, no outcome is stored, and the calls count as lost after their leases expire.
@@ -56,8 +58,9 @@ class Outcomes:
             attempt_id, meaning = meanings[delivery.id]
             return meaning(delivery, attempt_id, self.terms, now)
 
+        known = [call.delivery for call, _ in answers]
         try:
-            changes = self.updates.database.persist(deliveries.update, list(meanings), decide)
+            changes = self.updates.database.persist(deliveries.update, list(meanings), decide, known)
         except Exception as error:
             call, meaning = answers[0]
             if len(answers) == 1 and isinstance(error, IntegrityError) and meaning is not lifecycle.record_conflict:

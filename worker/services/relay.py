@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from worker import log
 from worker.bus.publisher import StreamMoved, newest_of, unpublished_keys
@@ -72,7 +71,7 @@ class Relay:
         stuck: set[str] = set()
         while waiting := self.database.read(outbox.unpublished, BATCH, stuck):
             published = self.bus.publisher.publish(identity, waiting, newest)
-            if not self.database.persist(_mark_published, holder, published, self.clock()):
+            if not self.database.persist(_mark_published, holder, published):
                 return False
             stuck |= unpublished_keys(waiting, published)
             if len(waiting) < BATCH or len(stuck) >= MAX_STUCK_KEYS:
@@ -102,7 +101,7 @@ class Relay:
         return newest
 
 
-def _mark_published(connection: Connection, holder: str, published: Sequence[tuple[int, str]], now: datetime) -> bool:
+def _mark_published(connection: Connection, holder: str, published: Sequence[tuple[int, str]]) -> bool:
     """Record the stream ids of published events; return False if this relay no longer has the lease.
 
     Without the lease, nothing is recorded. If the answer to the commit is lost, this transaction is repeated. By then,
@@ -111,5 +110,5 @@ def _mark_published(connection: Connection, holder: str, published: Sequence[tup
     """
     if not leases.holds(connection, LEASE, holder):
         return False
-    outbox.mark_published(connection, published, now)
+    outbox.mark_published(connection, published)
     return True
