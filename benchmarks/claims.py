@@ -23,6 +23,7 @@ from worker.database.due_work import Limits
 from worker.domain import schedule
 from worker.services.sweep import CLAIM_LIMIT
 
+CARRIERS = 3
 DUE = 10_000
 ACTIVE = (10_000, 100_000)
 LONG_ACTIVE = (*ACTIVE, 1_000_000)
@@ -34,15 +35,16 @@ INSERT INTO delivery SELECT copy.*
 FROM (SELECT d FROM delivery d LIMIT 1) AS first, generate_series(1, %(active)s) AS n,
 LATERAL (SELECT (ARRAY['cervo', 'borzo', 'deliverit'])[1 + n %% 3] AS carrier) AS step,
 LATERAL jsonb_populate_record(first.d, jsonb_build_object(
-    'id', md5(n::text)::uuid, 'order_id', 'B' || n, 'carrier', step.carrier, 'step', 'track', 'step_attempt_id', n,
+    'id', md5(n::text)::uuid, 'order_id', 'B' || n, 'carrier', step.carrier, 'step', 'track',
     'step_carrier', step.carrier, 'alarm_at', NULL, 'next_run_at', CASE WHEN n %% (%(active)s / %(due)s) = 0
         THEN %(now)s - n * interval '1 millisecond' ELSE %(now)s + interval '1 day' END)) AS copy
 """
 COPY_ATTEMPTS = """
 INSERT INTO attempt SELECT copy.* FROM (SELECT a FROM attempt a LIMIT 1) AS first, delivery AS d,
 LATERAL jsonb_populate_record(first.a, jsonb_build_object(
-    'id', d.step_attempt_id, 'delivery_id', d.id, 'carrier', d.carrier, 'token', d.id, 'ref', d.order_id)) AS copy
-WHERE d.step_attempt_id < %(first)s
+    'id', substring(d.order_id FROM 2)::bigint, 'delivery_id', d.id, 'carrier', d.carrier, 'token', d.id,
+    'ref', d.order_id)) AS copy
+WHERE d.order_id LIKE 'B%%'
 """
 FIRST_ID = 10_000_000
 """The id of the attempt that is copied: higher than those of its copies."""
@@ -84,8 +86,8 @@ def _fill(found: Services, database: Database, active: int) -> None:
     status = DeliveryStatus.CREATED.value
     found.sql.execute("UPDATE delivery SET next_run_at = NULL, lease_until = NULL, status = %s", [status])
     found.sql.execute(COPY_DELIVERIES, values)
-    found.sql.execute(COPY_ATTEMPTS, {"first": FIRST_ID})
-    found.sql.execute("UPDATE event SET published_at = created_at")
+    found.sql.execute(COPY_ATTEMPTS, {})
+    found.sql.execute("UPDATE publication SET stream_id = '1-1'")
     found.sql.execute("VACUUM ANALYZE")
 
 
@@ -96,7 +98,7 @@ def _claim_all(found: Services, database: Database, number: int) -> list[Cost]:
     while claimed:
         found.sql.execute("VACUUM delivery")  # the rolled back statements leave dead rows
         with _plans(database) as plans:
-            work = database.write(due_work.claim, now, Limits(CLAIM_LIMIT, callbacks=0, comparisons=0))
+            work = database.write(due_work.claim, now, Limits(CLAIM_LIMIT // CARRIERS, callbacks=0, comparisons=0))
         costs.append(_cost(plans))
         claimed = len(work.deliveries)
         left -= claimed
