@@ -148,7 +148,7 @@ class Instrumentation:
                 self._injection.reach(WRITTEN if operation is Operation.AMEND else "", [account])
             return inner.persist(function, *arguments)
 
-        def update(ids: Iterable[str], decide: Callable[[Delivery], Change | None]) -> Any:
+        def update(ids: Iterable[str], decide: Callable[[Delivery], Change | None], *known: Any) -> Any:
             intents: set[tuple[str, str]] = set()
             operation, account = self._last_reply()
             self._injection.reach(AFTER_REPLY.get(operation, ""), [account])
@@ -160,7 +160,7 @@ class Instrumentation:
                     self._injection.reach(BOOKING if intent[0] == BOOKED else "", [intent[1]])
                 return change
 
-            changes = inner.persist(deliveries.update, ids, observed)
+            changes = inner.persist(deliveries.update, ids, observed, *known)
             for point, carrier in intents:
                 self._injection.reach(point, [carrier])
             self._injection.reach(SETTLED if operation is Operation.CREATE else "", [account])
