@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from celery.events.event import Event
@@ -73,9 +74,9 @@ class Hanging:
         self.released = threading.Event()
 
     @contextmanager
-    def default_dispatcher(self, _hostname: str) -> Iterator[None]:
+    def default_dispatcher(self, _hostname: str) -> Iterator[SimpleNamespace]:
         self.released.wait()
-        yield
+        yield SimpleNamespace(send=lambda *_, **__: None)
 
     def close(self) -> None:
         self.released.set()
@@ -89,3 +90,26 @@ def test_no_work_waits_for_a_broker_that_hangs_however_many_reports_there_are() 
             reports.run("deliveries.book", [], lambda number=number: done.append(number))  # type: ignore[misc]
         reports.close()
     assert done == list(range(MAX_WAITING))
+
+
+class Unreachable:
+    """A Celery app whose broker is away."""
+
+    def __init__(self) -> None:
+        self.events = self
+        self.tried = threading.Event()
+
+    def default_dispatcher(self, _hostname: str) -> Any:
+        self.tried.set()
+        raise OSError("the broker is away")
+
+
+def test_the_thread_of_the_reports_ends_although_the_broker_is_away() -> None:
+    app = Unreachable()
+    reports = TaskReports(app, "worker@here")  # type: ignore[arg-type]
+    assert app.tried.wait(10)
+    reports.close()
+    for thread in threading.enumerate():
+        if thread.name == "task-reports":
+            thread.join(10)
+    assert "task-reports" not in {thread.name for thread in threading.enumerate()}

@@ -26,6 +26,7 @@ class TaskReports:
         """`hostname` is the worker's name for Celery."""
         self._app, self._hostname = app, hostname
         self._waiting: Queue[Report | None] = Queue(MAX_WAITING)
+        self._closed = threading.Event()
         threading.Thread(target=self._send_all, name="task-reports", daemon=True).start()
 
     def run(self, name: str, arguments: Sequence[object], work: Callable[[], None]) -> None:
@@ -46,6 +47,7 @@ class TaskReports:
 
     def close(self) -> None:
         """Let the thread end after it has sent the reports that wait."""
+        self._closed.set()
         with suppress(Full):
             self._waiting.put_nowait(None)
 
@@ -63,4 +65,5 @@ class TaskReports:
                     return
             except Exception as error:  # noqa: BLE001 - a report that cannot be sent is dropped
                 logger.warning("task.not_reported", error=type(error).__name__)
-                time.sleep(RETRY_SECONDS)
+                if self._closed.wait(RETRY_SECONDS):
+                    return
