@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,8 @@ logger = log.get(__name__)
 MAX_WAITING = 1000
 """The most reports that wait to be sent. While the broker is away, further reports are dropped."""
 RETRY_SECONDS = 5.0
+CHECK_SECONDS = 0.5
+"""Seconds between two checks whether more reports will come."""
 Report = tuple[str, dict[str, Any]]
 
 
@@ -25,7 +27,7 @@ class TaskReports:
     def __init__(self, app: Celery, hostname: str) -> None:
         """`hostname` is the worker's name for Celery."""
         self._app, self._hostname = app, hostname
-        self._waiting: Queue[Report | None] = Queue(MAX_WAITING)
+        self._waiting: Queue[Report] = Queue(MAX_WAITING)
         self._closed = threading.Event()
         threading.Thread(target=self._send_all, name="task-reports", daemon=True).start()
 
@@ -48,18 +50,24 @@ class TaskReports:
     def close(self) -> None:
         """Let the thread end after it has sent the reports that wait."""
         self._closed.set()
-        with suppress(Full):
-            self._waiting.put_nowait(None)
 
     def _report(self, event: str, uuid: str, **fields: Any) -> None:
         with suppress(Full):
             self._waiting.put_nowait((f"task-{event}", {"uuid": uuid, "timestamp": time.time(), **fields}))
 
+    def _next(self) -> Report | None:
+        """Return the next report; None when no more will come."""
+        while True:
+            with suppress(Empty):
+                return self._waiting.get(timeout=CHECK_SECONDS)
+            if self._closed.is_set():
+                return None
+
     def _send_all(self) -> None:
         while True:
             try:
                 with self._app.events.default_dispatcher(self._hostname) as dispatcher:
-                    while (report := self._waiting.get()) is not None:
+                    while report := self._next():
                         kind, fields = report
                         dispatcher.send(kind, **fields)
                     return
