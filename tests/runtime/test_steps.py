@@ -71,6 +71,9 @@ def test_a_worker_books_orders_at_the_accounts_whose_queue_it_serves(
     if queues:
         app.amqp.queues.select(queues)
     assert sorted(served_accounts(app, settings.accounts)) == served
+    app.amqp.queues.select(["carrier.borzo", "carrier.cervo"])
+    app.amqp.queues.deselect(["carrier.borzo"])  # as the command cancel_consumer does
+    assert served_accounts(app, settings.accounts) == ["cervo"]
 
 
 @pytest.fixture

@@ -42,11 +42,17 @@ class Booking:
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation, self.threads = simulation, Threads()
+        self.served = list(STORES)
+        self.batches = 0
         self.tasks: list[tuple[str, list[object]]] = []
         self._before = self._depths()
         simulation.direct_booking = lambda: simulation.container.direct_booking(
-            lambda: list(STORES), self.threads, self.run_task
+            self.accounts, self.threads, self.run_task
         )
+
+    def accounts(self) -> list[str]:
+        self.batches += 1
+        return self.served
 
     def run_task(self, name: str, arguments: Sequence[object], work: Callable[[], None]) -> None:
         self.tasks.append((name, list(arguments)))
@@ -219,6 +225,20 @@ def test_a_cancel_that_waits_for_a_slot_is_not_overtaken_by_new_orders(booking: 
     assert (occupied, booking.threads.waiting) == (4, [])
     simulation.work()
     assert [carrier for carrier, _ in simulation.ledger("cancel")] == ["borzo"]
+
+
+def test_a_batch_without_a_new_order_occupies_no_slot(booking: Booking) -> None:
+    booking.place("borzo")
+    booking.simulation.cancel("21")
+    assert booking.batches == 1
+
+
+def test_a_queue_that_an_operator_cancels_gets_no_direct_creates_any_more(booking: Booking) -> None:
+    booking.served = ["cervo"]
+    booking.place("borzo", "1")
+    booking.place("cervo", "2")
+    booking.threads.run()
+    assert booking.simulation.statuses("1", "2") == ["queued", "created"]
 
 
 def test_an_account_without_a_login_is_left_to_a_task_which_logs_in(simulation: Simulation) -> None:
