@@ -2,7 +2,7 @@
 
 The product's own function claims up to 2,000 deliveries at a time until none is left. Before each of its statements
 runs, the same statement is run with EXPLAIN (ANALYZE, BUFFERS) and rolled back. The first claim finds no leases, the
-last one looks for work among 10,000 leases. Rows are copies of one delivery and its attempt, made by SQL.
+last one looks for work among 10,000 leases. SQL copies the rows from one delivery and its attempt.
 """
 
 from collections.abc import Iterator

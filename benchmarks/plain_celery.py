@@ -36,10 +36,10 @@ app.conf.update(task_ignore_result=True, task_default_queue=QUEUE, broker_connec
 @cache
 def engine(url: str) -> Engine:
     """Return the engine of this process: transactions are short, so the threads share its connections."""
-    made = create_engine(driver_url(url), pool_size=POOL, max_overflow=0)
-    if made.dialect.name == "sqlite":
-        event.listen(made, "connect", _prepare_sqlite)
-    return made
+    created = create_engine(driver_url(url), pool_size=POOL, max_overflow=0)
+    if created.dialect.name == "sqlite":
+        event.listen(created, "connect", _prepare_sqlite)
+    return created
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -22,7 +22,7 @@ def simulation(tmp_path: Path) -> Iterator[Simulation]:
 
 
 def check_stored_properties(database: Database) -> None:
-    """Check that the columns that the sweep asks about are the properties of the deliveries, whatever happened."""
+    """Check that the columns that the sweep uses are the properties of the deliveries, whatever happened."""
     columns = select(DELIVERY.c.id, DELIVERY.c.step_carrier, DELIVERY.c.may_give_way)
     with database.engine.connect() as connection:
         stored = {row.id: row for row in connection.execute(columns)}

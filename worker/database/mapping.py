@@ -1,6 +1,6 @@
 """The conversion between rows and the frozen values of the domain.
 
-A field that a query asks about has a column with its name. The order and the store have a table of their own. All other
+A field that a query uses has a column with its name. The order and the store have a table of their own. All other
 fields are in one document, which is written and read whole.
 """
 

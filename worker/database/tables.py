@@ -52,6 +52,11 @@ def _text(*, nullable: bool = False) -> Any:
     return Field(default=None if nullable else ..., sa_type=Text, nullable=nullable)
 
 
+def _where(condition: str) -> dict[str, Any]:
+    """Return the options of an index of the rows that meet a condition."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
+
 def _json() -> Any:
     return Field(default=None, sa_type=JSON, nullable=True)
 
@@ -59,10 +64,9 @@ def _json() -> Any:
 class DeliveryRow(SQLModel, table=True):
     """A delivery. A claimed row is not claimed again before `lease_until`.
 
-    `document` contains the fields that have no column. Queries ask about the other columns. Whatever changes a delivery
-    changes `version`; a lease is not a part of it. Each index names the
-    functions whose queries use it. `step_carrier` and `may_give_way` store the properties of `Delivery`, so that the
-    sweep reads no attempt.
+    `document` contains the fields that have no column. Queries use the other columns. Whatever changes a delivery
+    changes `version`; a lease is not a part of it. Each index names the functions whose queries use it. `step_carrier`
+    and `may_give_way` store the properties of `Delivery`, so that the sweep reads no attempt.
 
     No index contains `lease_until`, because a claim writes the leases of thousands of rows. PostgreSQL leaves all
     indexes alone if an update changes no column of an index and the new version of the row fits into the same page (a
@@ -78,8 +82,7 @@ class DeliveryRow(SQLModel, table=True):
             "step",
             "step_carrier",
             "next_run_at",
-            postgresql_where=text("next_run_at IS NOT NULL"),
-            sqlite_where=text("next_run_at IS NOT NULL"),
+            **_where("next_run_at IS NOT NULL"),
         ),
         # due_work.overdue
         Index(
@@ -92,8 +95,7 @@ class DeliveryRow(SQLModel, table=True):
         Index(
             "delivery_alarm",
             "alarm_at",
-            postgresql_where=text("alarm_at IS NOT NULL"),
-            sqlite_where=text("alarm_at IS NOT NULL"),
+            **_where("alarm_at IS NOT NULL"),
         ),
         # deliveries.find, inbox.unknown_orders, outbox.event_keys
         Index("delivery_order", "order_id"),
@@ -103,8 +105,7 @@ class DeliveryRow(SQLModel, table=True):
         Index(
             "delivery_asking",
             "attention_reasons",
-            postgresql_where=text("attention_reasons IS NOT NULL"),
-            sqlite_where=text("attention_reasons IS NOT NULL"),
+            **_where("attention_reasons IS NOT NULL"),
         ),
     )
 
@@ -157,16 +158,14 @@ class AttemptRow(SQLModel, table=True):
             "attempt_ref",
             "carrier",
             "ref",
-            postgresql_where=text("ref IS NOT NULL"),
-            sqlite_where=text("ref IS NOT NULL"),
+            **_where("ref IS NOT NULL"),
         ),
         # This index allows at most one active attempt of a delivery, over all carriers (I1).
         Index(
             "attempt_live",
             "delivery_id",
             unique=True,
-            postgresql_where=text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
-            sqlite_where=text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
+            **_where("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
         ),
         # Two live attempts never have the same carrier's order, even if the carrier returns its id twice (C-21).
         Index(
@@ -174,8 +173,7 @@ class AttemptRow(SQLModel, table=True):
             "carrier",
             "ref",
             unique=True,
-            postgresql_where=text("ended_at IS NULL AND ref IS NOT NULL"),
-            sqlite_where=text("ended_at IS NULL AND ref IS NOT NULL"),
+            **_where("ended_at IS NULL AND ref IS NOT NULL"),
         ),
     )
 
@@ -220,14 +218,12 @@ class PublicationRow(SQLModel, table=True):
         Index(
             "publication_stream_id",
             "stream_id",
-            postgresql_where=text("stream_id IS NOT NULL"),
-            sqlite_where=text("stream_id IS NOT NULL"),
+            **_where("stream_id IS NOT NULL"),
         ),
         Index(
             "publication_waiting",
             "position",
-            postgresql_where=text("stream_id IS NULL"),
-            sqlite_where=text("stream_id IS NULL"),
+            **_where("stream_id IS NULL"),
         ),
     )
 
@@ -243,8 +239,7 @@ class MessageRow(SQLModel, table=True):
         Index(
             "message_fetch",
             "fetch_at",
-            postgresql_where=text("fetch_at IS NOT NULL"),
-            sqlite_where=text("fetch_at IS NOT NULL"),
+            **_where("fetch_at IS NOT NULL"),
         ),
     )
 
@@ -291,21 +286,18 @@ class CallbackRow(SQLModel, table=True):
         Index(
             "callback_waiting",
             "try_at",
-            postgresql_where=text("result IS NULL"),
-            sqlite_where=text("result IS NULL"),
+            **_where("result IS NULL"),
         ),
         Index(
             "callback_of_attempt",
             "attempt_id",
-            postgresql_where=text("result IS NULL AND attempt_id IS NOT NULL"),
-            sqlite_where=text("result IS NULL AND attempt_id IS NOT NULL"),
+            **_where("result IS NULL AND attempt_id IS NOT NULL"),
         ),
         Index(
             "callback_of_nobody",
             "carrier",
             "ref",
-            postgresql_where=text("result IS NULL AND attempt_id IS NULL"),
-            sqlite_where=text("result IS NULL AND attempt_id IS NULL"),
+            **_where("result IS NULL AND attempt_id IS NULL"),
         ),
     )
 
@@ -368,14 +360,12 @@ class WriteBackRow(SQLModel, table=True):
         Index(
             "write_back_due_at",
             "due_at",
-            postgresql_where=text("due_at IS NOT NULL"),
-            sqlite_where=text("due_at IS NOT NULL"),
+            **_where("due_at IS NOT NULL"),
         ),
         Index(
             "write_back_lease_until",
             "lease_until",
-            postgresql_where=text("lease_until IS NOT NULL"),
-            sqlite_where=text("lease_until IS NOT NULL"),
+            **_where("lease_until IS NOT NULL"),
         ),
     )
 

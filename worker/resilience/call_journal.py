@@ -128,7 +128,7 @@ class JournalFile:
 
     @property
     def age(self) -> float:
-        """The seconds since the last line was written, or since the file was made; by the clock of the disk."""
+        """The seconds since the last line was written, or since the file was created; by the clock of the disk."""
         return time.time() - self._path.stat().st_mtime if self._path else 0.0
 
     def remove(self) -> None:

@@ -87,7 +87,7 @@ class AccountHealth:
     def try_acquire(self, account: str) -> Carrier | None:
         """Occupy a slot of an account and return its codec; None if no order can be created there at once.
 
-        None also for an account that asks for a price before each create, because this takes long. Never call the
+        None also for an account that requests a quote before each create, because this takes long. Never call the
         carrier, and never wait. The caller calls `leave` later. Pauses are not checked: the caller checks them in the
         transaction that commits its intents.
         """

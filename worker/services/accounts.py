@@ -35,13 +35,16 @@ class CarrierAccounts:
 
         Raises KeyError for an unknown account, and CarrierError when the log-in fails.
         """
-        if account not in self._logged_in:
-            self._logged_in[account] = self._log_in(account)
-        return self._logged_in[account]
+        codec = self.without_login(account)
+        if codec is None:
+            codec = self._logged_in[account] = self._log_in(account)
+        return codec
 
     def without_login(self, account: str) -> Carrier | None:
-        """Return the codec of an account; None if the carrier needs a log-in first."""
+        """Return the codec of an account; None if the carrier needs a log-in first. Raises KeyError."""
         if account not in self._logged_in:
+            if account not in self.codecs:
+                raise KeyError(account)
             codec = self.bind(account, self.database.read(accounts.account_metadata, account))
             if codec.needs_login:
                 return None
@@ -49,11 +52,7 @@ class CarrierAccounts:
         return self._logged_in[account]
 
     def _log_in(self, account: str) -> Carrier:
-        if account not in self.codecs:
-            raise KeyError(account)
-        codec = self.bind(account, self.database.read(accounts.account_metadata, account))
-        if not codec.needs_login:
-            return codec
+        codec = self.codecs[account]
         metadata = codec.read_probe(self.gateway.send_one(account, codec.probe()))
         self.database.write(accounts.put_account_metadata, account, metadata)
         return self.bind(account, metadata)

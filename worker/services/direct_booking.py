@@ -51,8 +51,8 @@ class DirectBooking:
     def open(self) -> Iterator["Bookings"]:
         """Yield the bookings for one batch of messages; at the end, leave the accounts at which nothing is booked."""
         with ExitStack() as stack:
-            accounts = [account for name in self.accounts() if (account := self._acquire(name, stack)) is not None]
-            yield Bookings(self, {account.codec.account.name: account for account in accounts})
+            acquired = ((name, self._acquire(name, stack)) for name in self.accounts())
+            yield Bookings(self, {name: account for name, account in acquired if account is not None})
 
     def _acquire(self, name: str, stack: ExitStack) -> "_Account | None":
         """Occupy a slot of an account, and open a journal file for its creates."""

@@ -86,10 +86,9 @@ def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
     changed during a cancel that the carrier then refused.
     """
     delivery = change.delivery
-    carried = attempt.sent_fingerprint in {None, delivery.fingerprint} or attempt.amend_refused
     cancel_wanted = delivery.cancel_request is not None or attempt.cancel_requested
     cancelling = cancel_wanted and not attempt.cancel_refused and attempt.rank < GOODS_WITH_COURIER
-    if carried or cancelling or not attempt.live:
+    if _is_settled(change, attempt) or cancelling or not attempt.live:
         return
     terms = change.terms.get(attempt.carrier)
     if terms is None or not can_amend(delivery, attempt, terms):
@@ -101,10 +100,14 @@ def abandon_if_not_carried(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 
     Usually, the pickup has shown that the change comes too late. A carrier may report the end without any pickup.
     """
-    carried = attempt.sent_fingerprint in {None, change.delivery.fingerprint} or attempt.amend_refused
-    if not carried and change.delivery.cancel_request is None:
+    if not _is_settled(change, attempt) and change.delivery.cancel_request is None:
         abandon_amendment(change, attempt)
     return change.latest(attempt)
+
+
+def _is_settled(change: ChangeBuilder, attempt: Attempt) -> bool:
+    """Return whether the carrier has the newest version of the order, or the amendment was given up already."""
+    return attempt.sent_fingerprint in {None, change.delivery.fingerprint} or attempt.amend_refused
 
 
 def abandon_amendment(change: ChangeBuilder, attempt: Attempt, error: CarrierError | None = None) -> None:
