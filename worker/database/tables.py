@@ -175,6 +175,12 @@ class AttemptRow(SQLModel, table=True):
             unique=True,
             **_where("ended_at IS NULL AND ref IS NOT NULL"),
         ),
+        # diagnostics.reported_statuses
+        Index(
+            "attempt_anomalous",
+            "delivery_id",
+            **_where("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
+        ),
     )
 
     id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
@@ -265,6 +271,14 @@ class DeadLetterRow(SQLModel, table=True):
     """An unreadable message in its original form, with the reason."""
 
     __tablename__ = "dead_letter"
+    __table_args__ = (
+        # inbox.dead_letters, diagnostics.dead_letters
+        Index(
+            "dead_letter_waiting",
+            "received_at",
+            **_where("settled_at IS NULL"),
+        ),
+    )
 
     id: str = Field(primary_key=True, max_length=36)
     raw: bytes = Field(sa_type=LargeBinary)

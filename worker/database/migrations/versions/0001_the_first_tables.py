@@ -83,6 +83,14 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index(
+        "dead_letter_waiting",
+        "dead_letter",
+        ["received_at"],
+        unique=False,
+        postgresql_where=sa.text("settled_at IS NULL"),
+        sqlite_where=sa.text("settled_at IS NULL"),
+    )
     op.create_table(
         "delivery",
         sa.Column("id", sa.String(36), nullable=False),
@@ -287,6 +295,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("token"),
+    )
+    op.create_index(
+        "attempt_anomalous",
+        "attempt",
+        ["delivery_id"],
+        unique=False,
+        postgresql_where=sa.text("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
+        sqlite_where=sa.text("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
     )
     op.create_index("attempt_delivery", "attempt", ["delivery_id"], unique=False)
     op.create_index(
