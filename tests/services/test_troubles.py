@@ -2,11 +2,13 @@
 
 import json
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from redis.exceptions import ConnectionError as RedisUnavailable
+from sqlalchemy.exc import OperationalError
 
 from tests.services.simulation import STORE_OF, Simulation, order_document
 from worker.database import accounts, callbacks
@@ -228,6 +230,16 @@ def test_an_unavailable_database_is_the_only_trouble_that_can_be_shown(simulatio
         simulation.container.database = empty
         assert keys(simulation) == ["database_unavailable"]
     simulation.container.database = full
+
+
+def test_a_shared_clock_that_cannot_be_read_shows_the_database_as_unavailable(simulation: Simulation) -> None:
+    def unreadable() -> datetime:
+        raise OperationalError("SELECT", {}, Exception())
+
+    health = replace(simulation.container.system_health, clock=unreadable)
+    assert [each.key for each in replace(simulation.container.troubles, health=health).find()] == [
+        "database_unavailable"
+    ]
 
 
 def test_a_final_delivery_needs_nobody_although_its_carrier_is_paused(simulation: Simulation) -> None:

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from worker.container import Container
 
 app = typer.Typer(
@@ -85,6 +87,36 @@ def when(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
 
 
+def duration(seconds: float) -> str:
+    """Return a duration as a short text, such as `12 s`, `5 min`, `3 h` or `2 d`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size or (unit == "min" and seconds >= size):
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """Return how long ago a time was; empty for None."""
+    return duration((now - moment).total_seconds()) if moment else ""
+
+
+def time_left(moment: datetime | None, now: datetime) -> str:
+    """Return how long it is until a time, or how long ago it was; empty for None."""
+    if moment is None:
+        return ""
+    return f"in {duration((moment - now).total_seconds())}" if moment > now else f"{age(moment, now)} ago"
+
+
+def table(*headings: str) -> "Table":
+    """Return an empty table for `console`. Long values are folded, because a value that is cut cannot be searched."""
+    from rich.table import Table  # noqa: PLC0415
+
+    made = Table(box=None, pad_edge=False)
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
+
+
 ADVICE = {
     "sqlalchemy": "check ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`",
     "alembic": "check ORDER_SYNC_DATABASE_URL",
@@ -132,7 +164,11 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 def write_json(document: Any) -> None:
     """Write a document as one line of JSON."""
-    write_text(json.dumps(document, ensure_ascii=False, default=str))
+    write_text(json.dumps(document, ensure_ascii=False, default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    return str(when(value)) if isinstance(value, datetime) else str(value)
 
 
 def write_text(text: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from worker.bus.streams import OUTAGES, Bus
 from worker.clock import Clock
@@ -93,11 +93,11 @@ class SystemHealth:
 
     def measure(self) -> SystemState:
         """Return the state of all parts now."""
-        now = self.clock()
-        try:
+        stored: StoredState | None = None
+        now = datetime.now(UTC)  # the shared clock needs the database
+        with suppress(DatabaseError):
+            now = self.clock()
             stored = self.database.read(_stored_state)
-        except DatabaseError:
-            stored = None
         lags: Mapping[tuple[str, str], float] | None = None
         with suppress(*OUTAGES):
             lags = self.bus.lags(now)
