@@ -131,7 +131,7 @@ def advice_on(error: Exception) -> str | None:
     return ADVICE.get(type(error).__module__.partition(".")[0])
 
 
-def moment(text: str, now: datetime) -> datetime:
+def moment(text: str, now: datetime, option: str = "--since") -> datetime:
     """Return the time that a text gives: a time in RFC 3339, or an age such as 30m, counted back from `now`.
 
     End the command with an error when the text is neither, or when the time has no offset from UTC.
@@ -143,9 +143,9 @@ def moment(text: str, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        fail(f"--since {text} is neither a time nor an age such as 30m, 2h or 1d", 2)
+        fail(f"{option} {text} is neither a time nor an age such as 30m, 2h or 1d", 2)
     if found.tzinfo is None:
-        fail(f"--since {text} has no offset from UTC", 2)
+        fail(f"{option} {text} has no offset from UTC", 2)
     return found
 
 

@@ -99,9 +99,9 @@ class DeliveryRow(SQLModel, table=True):
         ),
         # deliveries.find, inbox.unknown_orders, outbox.event_keys
         Index("delivery_order", "order_id"),
-        # deliveries.recent, deliveries.rejected_counts
+        # deliveries.recent, deliveries.rejected_counts, search.search, search.find_by_phone
         Index("delivery_created", "created_at"),
-        # deliveries.attention_counts
+        # deliveries.attention_counts, diagnostics.asking, search.search
         Index(
             "delivery_asking",
             "attention_reasons",
