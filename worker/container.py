@@ -44,6 +44,7 @@ from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
 from worker.services.ingest import Ingest
 from worker.services.lost_commits import LostCommits
+from worker.services.operations import Operations
 from worker.services.order_fetch import OrderFetch
 from worker.services.outcomes import Outcomes
 from worker.services.quotes import Quotes
@@ -377,6 +378,11 @@ class Container:
     def decisions(self) -> Decisions:
         """The service that applies the decisions of operators."""
         return Decisions(self.updates, self.terms, self.clock)
+
+    @cached_property
+    def operations(self) -> Operations:
+        """The service for what an operator does about accounts, stores and dead letters."""
+        return Operations(self.database, self.bus, self.clock)
 
     @cached_property
     def worker_heartbeats(self) -> WorkerHeartbeats:

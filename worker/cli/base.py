@@ -3,7 +3,9 @@
 A command imports other modules only when it runs, so that `--help` does not wait seconds for Celery and SQLAlchemy.
 """
 
+import getpass
 import json
+import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from worker.container import Container
+    from worker.domain.operator import Operator
 
 app = typer.Typer(
     name="order-sync",
@@ -48,6 +51,9 @@ console = ForeignTextConsole(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 LOOK, DECIDE, ASK, RUN = "Look", "Decide about one delivery", "Ask a carrier", "Run and set up"
 """The sections of the help."""
 
+By = typer.Option("", "--by", help="Your name, recorded with the action; by default your login name.")
+Why = typer.Option("", "--reason", help="Your reason, recorded with the action.")
+Yes = typer.Option(False, "--yes", help="Do not ask whether you are sure.")
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
 
 
@@ -80,6 +86,30 @@ def open_container() -> "Container":
     if typer_context is not None:
         typer_context.call_on_close(services.close)
     return services
+
+
+def operator(by: str, reason: str) -> "Operator":
+    """Return who acts, by default the user who is logged in, and why."""
+    from worker.domain.operator import Operator  # noqa: PLC0415
+
+    return Operator(by or _login(), reason)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user without a name
+        return f"user {os.getuid()}"
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask whether the operator is sure, unless `yes` is true; end the command if they are not, or cannot be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail(f"{question} Write --yes if you are sure", 2)
+    if not typer.confirm(f"{question} Continue?"):
+        raise typer.Exit(1)
 
 
 def when(moment: datetime | None) -> str | None:

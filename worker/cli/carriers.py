@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from schemas.status import DeliveryStatus
-from worker.cli.base import LOOK, Json, app, console, fail, open_container, when, write_json
+from worker.cli.base import (
+    LOOK,
+    By,
+    Json,
+    Why,
+    Yes,
+    app,
+    confirm,
+    console,
+    fail,
+    open_container,
+    operator,
+    when,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +34,9 @@ carriers = typer.Typer(
     help="Accounts: their state, pausing one, and mapping its statuses.", invoke_without_command=True
 )
 app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
+Published = typer.Option("", "--reason", help="Recorded, published with the event and shown by `carriers`.")
+ENDS = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.REJECTED, DeliveryStatus.FAILED})
+"""Ends of an attempt after which another carrier may be asked."""
 UNKNOWN = "unknown (Redis is unavailable)"
 MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
 """Our statuses to which a carrier status can be mapped: all except `queued` and `submit_unknown`.
@@ -47,47 +64,41 @@ def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
 
 
 @carriers.command("pause")
-def pause(
-    name: str, *, reason: str = typer.Option("", help="Published with the event and shown by `carriers`.")
-) -> None:
+def pause(name: str, *, by: str = By, reason: str = Published) -> None:
     """Stop calling an account until `carriers resume`."""
-    from worker.database import accounts
-
     services = _with_account(name)
-    if not services.database.write(accounts.pause, name, "operator", reason, services.clock()):
+    if not services.operations.pause(name, operator(by, reason)):
         fail(f"{name} is already paused")
     console.print(f"{name}: paused")
 
 
 @carriers.command("resume")
-def resume(name: str) -> None:
+def resume(name: str, *, by: str = By, reason: str = Why) -> None:
     """Resume a paused account, even if it was paused because the carrier rejected our credentials."""
-    from worker.database import accounts
-
     services = _with_account(name)
-    if not services.database.write(accounts.resume, name, "operator", services.clock()):
+    if not services.operations.resume(name, operator(by, reason)):
         fail(f"{name} is not paused")
     console.print(f"{name}: resumed")
 
 
 @carriers.command("hold")
-def hold(*, reason: str = typer.Option("", help="Published with the event and shown by `carriers`.")) -> None:
+def hold(*, by: str = By, reason: str = Published) -> None:
     """Send no creates to any account until `carriers release`; reads, cancels and callbacks go on."""
-    from worker.database import accounts
-
-    services = open_container()
-    if not services.database.write(accounts.pause, accounts.EVERY_ACCOUNT, "operator", reason, services.clock()):
+    if not open_container().operations.hold(operator(by, reason)):
         fail("creates are already held")
     console.print("creates are held")
 
 
 @carriers.command("release")
-def release() -> None:
+def release(*, by: str = By, reason: str = Why, yes: bool = Yes) -> None:
     """Send creates again. If the database has lost commits, look for lost couriers first (docs/reliability.md)."""
     from worker.database import accounts
 
     services = open_container()
-    if not services.database.write(accounts.resume, accounts.EVERY_ACCOUNT, "operator", services.clock()):
+    held = services.database.read(accounts.paused).get(accounts.EVERY_ACCOUNT)
+    if held is not None and held.by == "database":
+        confirm("If the database has lost a create, a second courier will come for its order.", yes=yes)
+    if not services.operations.release(operator(by, reason)):
         fail("creates are not held")
     console.print("creates are sent again")
 
@@ -99,25 +110,24 @@ def map_status(
     status: str = typer.Argument("", help="The status of ours that the word means."),
     *,
     remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
+    by: str = By,
+    reason: str = Why,
+    yes: bool = Yes,
 ) -> None:
     """Map a carrier status to one of ours, and apply the mapping to deliveries that now have that carrier status."""
     services = _with_account(name)
     if bool(status) is remove:
         fail("give one of our statuses or --remove", 2)
     if remove:
-        _remove_mapping(services, name, raw)
+        if not services.operations.remove_mapping(name, raw, operator(by, reason)):
+            fail(f"{name}: {raw} is not mapped")
+        console.print(f"{name}: {raw} is no longer mapped")
         return
     meaning = _parse_mapping(raw, status)
-    changed = services.decisions.map_status(name, raw, meaning)
+    if meaning in ENDS:
+        confirm(f"Deliveries with {raw} end as {meaning}, and another courier may be requested for them.", yes=yes)
+    changed = services.decisions.map_status(name, raw, meaning, operator(by, reason))
     console.print(f"{name}: {raw} is mapped to {meaning}; deliveries changed: {len(changed)}")
-
-
-def _remove_mapping(services: "Container", name: str, raw: str) -> None:
-    from worker.database import accounts
-
-    if not services.database.write(accounts.drop_mapping, name, raw):
-        fail(f"{name}: {raw} is not mapped")
-    console.print(f"{name}: {raw} is no longer mapped")
 
 
 def _parse_mapping(raw: str, status: str) -> DeliveryStatus:

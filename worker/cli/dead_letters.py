@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from worker.cli.base import LOOK, RUN, Json, app, complain, console, fail, open_container, when, write_json, write_text
+from worker.cli.base import (
+    LOOK,
+    RUN,
+    By,
+    Json,
+    Why,
+    app,
+    complain,
+    console,
+    fail,
+    open_container,
+    operator,
+    when,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -43,24 +58,19 @@ def show_letter(letter_id: str) -> None:
 
 
 @dead_letters.command("replay")
-def replay_letter(letter_id: str) -> None:
+def replay_letter(letter_id: str, *, by: str = By, reason: str = Why) -> None:
     """Put the message of a dead letter on the bus again, for example after a missing setting was added."""
-    from worker.bus.streams import load_fields
-
-    services = open_container()
-    letter = _waiting(services, letter_id)
-    bus = services.bus
-    stream_id = bus.add_entry(load_fields(letter.raw)) if letter.has_fields else bus.add_order(letter.raw)
-    _settle(services, letter_id)  # after the message is on the bus, so that a crash loses nothing
-    console.print(stream_id)
+    entry = open_container().operations.replay(letter_id, operator(by, reason))
+    if entry is None:
+        fail(f"there is no dead letter {letter_id}")
+    console.print(entry)
 
 
 @dead_letters.command("discard")
-def discard_letter(letter_id: str) -> None:
+def discard_letter(letter_id: str, *, by: str = By, reason: str = Why) -> None:
     """Remove a dead letter from the list."""
-    services = open_container()
-    _waiting(services, letter_id)
-    _settle(services, letter_id)
+    if not open_container().operations.discard(letter_id, operator(by, reason)):
+        fail(f"there is no dead letter {letter_id}")
 
 
 def _waiting(services: "Container", letter_id: str) -> "DeadLetter":
@@ -72,20 +82,13 @@ def _waiting(services: "Container", letter_id: str) -> "DeadLetter":
     return letter
 
 
-def _settle(services: "Container", letter_id: str) -> None:
-    from worker.database import inbox
-
-    services.database.write(inbox.settle_dead_letter, letter_id, services.clock())
-
-
 @stores.command("load")
-def load_stores(file: Path) -> None:
+def load_stores(file: Path, *, by: str = By, reason: str = Why) -> None:
     """Load a store directory into the database, and continue the orders that wait for a store."""
     from worker.config.settings import read_stores
-    from worker.database import shops
 
     services, loaded = open_container(), read_stores(file)
-    waiting = services.database.write(shops.save_shops, loaded, services.clock())
+    waiting = services.operations.load_stores(loaded, operator(by, reason))
     console.print(f"{len(loaded)} stores loaded, {waiting} waiting orders continue")
     for line in without_account(loaded, services.settings.accounts):
         complain(line)

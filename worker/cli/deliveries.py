@@ -4,6 +4,7 @@
 import json
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,7 +198,7 @@ def summary(delivery: "Delivery") -> dict[str, Any]:
 def show(name: str = Anything, *, as_json: bool = Json) -> None:
     """Show a delivery, what you can do about it, its attempts and its events."""
     from worker.cli.advice import advice
-    from worker.database import accounts, outbox, write_backs
+    from worker.database import accounts, operator_actions, outbox, write_backs
 
     services = open_container()
     delivery, read = one_delivery(services, name, by_phone=True), services.database.read
@@ -210,8 +211,10 @@ def show(name: str = Anything, *, as_json: bool = Json) -> None:
     fields["to_do"] = advice(delivery)
     fields |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
     attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]
+    acted = read(operator_actions.of_delivery, delivery.id)
     if as_json:
-        write_json({**fields, "attempts": attempts, "events": published})
+        operators = [asdict(each) for each in acted]
+        write_json({**fields, "attempts": attempts, "events": published, "operators": operators})
         return
     several = {key: fields.pop(key) for key in ("passed_over", "to_do")}
     lines = [(key, value) for key, value in fields.items() if value is not None]
@@ -219,6 +222,9 @@ def show(name: str = Anything, *, as_json: bool = Json) -> None:
         console.print(f"{key:16}", str(value))
     for attempt in attempts:
         console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value))
+    for each in acted:
+        parts = (each.operator, each.action, each.subject, f"({each.reason})" if each.reason else None)
+        console.print("operator", when(each.at), *filter(None, parts))
     for event in published:
         console.print(f"{event['sequence']:>3} {event['time']} {event['type']}", *_described(event))
 

@@ -366,6 +366,28 @@ class StatusMappingRow(SQLModel, table=True):
     mapped_at: datetime = _time(nullable=False)
 
 
+class OperatorActionRow(SQLModel, table=True):
+    """What an operator did, and why. A row never changes."""
+
+    __tablename__ = "operator_action"
+    __table_args__ = (
+        # operator_actions.of_delivery
+        Index(
+            "operator_action_delivery",
+            "delivery_id",
+            **_where("delivery_id IS NOT NULL"),
+        ),
+    )
+
+    position: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    at: datetime = _time(nullable=False)
+    operator: str
+    action: str
+    reason: str = _text()
+    delivery_id: str | None = Field(default=None, max_length=36)
+    subject: str | None = _text(nullable=True)
+
+
 class WriteBackRow(SQLModel, table=True):
     """When a delivery is next compared with the platform, and the last known state of its order on the platform."""
 
@@ -436,6 +458,7 @@ CALLBACK = SQLModel.metadata.tables["callback"]
 SHOP = SQLModel.metadata.tables["shop"]
 ACCOUNT = SQLModel.metadata.tables["account"]
 STATUS_MAPPING = SQLModel.metadata.tables["status_mapping"]
+OPERATOR_ACTION = SQLModel.metadata.tables["operator_action"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
 LEASE = SQLModel.metadata.tables["lease"]
 CLOCK = SQLModel.metadata.tables["clock"]

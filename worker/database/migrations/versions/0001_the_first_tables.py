@@ -202,6 +202,25 @@ def upgrade() -> None:
         sqlite_where=sa.text("fetch_at IS NOT NULL"),
     )
     op.create_table(
+        "operator_action",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("operator", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("delivery_id", sa.String(36), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("position"),
+    )
+    op.create_index(
+        "operator_action_delivery",
+        "operator_action",
+        ["delivery_id"],
+        unique=False,
+        postgresql_where=sa.text("delivery_id IS NOT NULL"),
+        sqlite_where=sa.text("delivery_id IS NOT NULL"),
+    )
+    op.create_table(
         "placed_order",
         sa.Column("delivery_id", sa.String(36), nullable=False),
         sa.Column("order", sa.Text(), nullable=False),
