@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +18,8 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from rich.table import Table
 
     from worker.container import Container
@@ -199,6 +202,25 @@ def write_json(document: Any) -> None:
 
 def _as_text(value: object) -> str:
     return str(when(value)) if isinstance(value, datetime) else str(value)
+
+
+@contextmanager
+def progress(what: str, total: int) -> "Iterator[Callable[[], None]]":
+    """Show a progress bar on standard error, if it is a terminal; yield a function to call after each piece of work."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+def report(text: str, document: dict[str, Any], *, as_json: bool) -> None:
+    """Write what a command has done, as a text or as JSON."""
+    if as_json:
+        write_json(document)
+    else:
+        console.print(text)
 
 
 def write_text(text: str) -> None:

@@ -23,6 +23,7 @@ from worker.cli.base import (
     fail,
     moment,
     open_container,
+    report,
     table,
     time_left,
     when,
@@ -52,11 +53,16 @@ HEADINGS = ("order", "store", "carrier", "ref", "status", "since", "seen", "due"
 
 
 @app.command(rich_help_panel=RUN)
-def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input.")) -> None:
+def place(
+    file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input."),
+    *,
+    as_json: bool = Json,
+) -> None:
     """Put an order on the bus."""
     found, services = message_in(file), open_container()
     read(found, file, services)  # a fault is reported here, before the message can become a dead letter
-    console.print(services.bus.add_order(json.dumps(found, ensure_ascii=False)))
+    entry = services.bus.add_order(json.dumps(found, ensure_ascii=False))
+    report(entry, {"entry": entry, "message_id": found.get("id")}, as_json=as_json)
 
 
 def message_in(file: str) -> dict[str, Any]:
