@@ -186,10 +186,10 @@ def test_deliveries_that_need_an_operator_are_listed_first(command_line: Command
 def test_a_delivery_is_shown_by_any_number_that_somebody_reads_out(
     command_line: CommandLine, container: Container, delivery: str
 ) -> None:
-    apply_create_outcome(container, Booked(Observation(DeliveryStatus.CREATED, Raw("reply", "1"), ref="C-99")))
+    apply_create_outcome(container, Booked(Observation(DeliveryStatus.CREATED, Raw("reply", "1"), ref="cervo99")))
     phone = find(container).order.customer.phone
     change(container, lambda each: Change(replace(each, created_at=datetime.now(UTC))))
-    for name in (delivery, "2011", "C-99", "7", reference_of(7), phone[-4:]):
+    for name in (delivery, "2011", "cervo99", "7", reference_of(7), phone[-4:]):
         (shown,) = command_line("show", name, "--json").documents
         assert shown["delivery_id"] == delivery
     assert command_line("show", phone[-3:]).err == f"order-sync: there is no delivery {phone[-3:]}\n"

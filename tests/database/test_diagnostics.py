@@ -30,8 +30,8 @@ def test_deliveries_that_need_an_operator_are_counted_by_what_they_have_in_commo
     put(database, third, attention_reasons=(UNKNOWN_STORE, LATE))
     found = database.read(diagnostics.asking)
     assert found.counts == {
-        AskingGroup((UNKNOWN_STORE,), "platform", "17", "deliverit"): 2,
-        AskingGroup((UNKNOWN_STORE, LATE), "platform", "17", "deliverit"): 1,
+        AskingGroup((UNKNOWN_STORE,), "platform", "17", "deliverit", "book", "deliverit"): 2,
+        AskingGroup((UNKNOWN_STORE, LATE), "platform", "17", "deliverit", "book", "deliverit"): 1,
     }
     assert set(found.ids) == {first, second, third}
 

@@ -12,14 +12,14 @@ from tests.domain.scenario import START, TERMS, DeliveryScenario, a_store, obser
 from worker.carriers.port import reference_of
 from worker.domain import trouble
 from worker.domain.attention import CAUSES, attention_troubles, group_of
-from worker.domain.delivery import Delivery
+from worker.domain.delivery import Delivery, Step
 from worker.domain.trouble import Action, CarrierQuestion, Severity, Trouble, TroubledOrder, unmapped_status_troubles
 from worker.errors import Uncertain
 
 PICKUP = START + timedelta(minutes=15)
 
 
-def troubles(*asking: Delivery, blocked: tuple[str, ...] = ()) -> list[Trouble]:
+def troubles(*asking: Delivery, blocked: tuple[tuple[Step, str], ...] = ()) -> list[Trouble]:
     counts = Counter(group_of(each) for each in asking)
     return trouble.by_harm(attention_troubles(asking, counts, blocked, TERMS, START))
 
@@ -118,10 +118,13 @@ def test_a_symptom_makes_no_trouble_beside_its_cause() -> None:
     assert [each.kind for each in troubles(asking("1", late, AttentionReason.STILL_OPEN_AFTER_A_DAY))] == [late]
 
 
-def test_a_symptom_of_a_blocked_account_makes_no_trouble() -> None:
+def test_a_symptom_of_a_blocked_step_makes_no_trouble() -> None:
     late = asking("1", AttentionReason.NOT_DISPATCHED_IN_TIME)
     assert [each.kind for each in troubles(late)] == ["not_dispatched_in_time"]
-    assert troubles(late, blocked=("borzo",)) == []
+    assert [each.kind for each in troubles(late, blocked=((Step.TRACK, "borzo"), (Step.BOOK, "cervo")))] == [
+        "not_dispatched_in_time"
+    ]
+    assert troubles(late, blocked=((Step.BOOK, "borzo"),)) == []
 
 
 def test_orders_that_wait_are_late_near_their_pickup() -> None:

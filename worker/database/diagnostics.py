@@ -59,7 +59,9 @@ class DeadLetters:
 
 
 _ASKING = DELIVERY.c.attention_reasons.is_not(None)
-_GROUP = (DELIVERY.c.attention_reasons, DELIVERY.c.source, DELIVERY.c.store_id, DELIVERY.c.carrier)
+_GROUP = tuple(
+    DELIVERY.c[name] for name in ("attention_reasons", "source", "store_id", "carrier", "step", "step_carrier")
+)
 _GROUPS = select(*_GROUP, func.count().label("number")).where(_ASKING).group_by(*_GROUP).limit(MOST_GROUPS)
 
 
@@ -86,8 +88,8 @@ _WAITING_AT_CARRIER, _WAITING_AT_NONE = _waiting(at_carrier=True), _waiting(at_c
 def asking(connection: Connection) -> Asking:
     """Return the deliveries that need an operator: how many of each group, and the ids of the newest."""
     counts = {
-        AskingGroup(tuple(row.attention_reasons.split(", ")), row.source, row.store_id, row.carrier): row.number
-        for row in connection.execute(_GROUPS)
+        AskingGroup(tuple(reasons.split(", ")), *others): number
+        for reasons, *others, number in connection.execute(_GROUPS)
     }
     return Asking(counts, list(connection.scalars(_ASKING_IDS)) if counts else [])
 

@@ -11,7 +11,7 @@ from schemas.status import GOODS_WITH_COURIER, AttentionReason
 from worker.carriers.port import reference_of
 from worker.domain import lifecycle
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Delivery
+from worker.domain.delivery import Attempt, Delivery, Step
 from worker.domain.trouble import ORDERS_SHOWN, Action, CarrierQuestion, Severity, Trouble, with_orders
 
 
@@ -179,6 +179,8 @@ class AskingGroup:
     source: str
     store_id: str
     carrier: str | None
+    step: str | None
+    step_carrier: str | None
 
     @property
     def causes(self) -> tuple[AttentionReason, ...]:
@@ -199,21 +201,28 @@ class AskingGroup:
 
 def group_of(delivery: Delivery) -> AskingGroup:
     """Return the group of a delivery that needs an operator."""
-    return AskingGroup(delivery.attention_reasons, delivery.source, delivery.order.store_id, delivery.carrier)
+    return AskingGroup(
+        delivery.attention_reasons,
+        delivery.source,
+        delivery.order.store_id,
+        delivery.carrier,
+        delivery.step,
+        delivery.step_carrier,
+    )
 
 
 def attention_troubles(
     asking: Iterable[Delivery],
     counts: Mapping[AskingGroup, int],
-    blocked: Collection[str],
+    blocked: Collection[tuple[Step, str | None]],
     terms: TermsByAccount,
     now: datetime,
 ) -> list[Trouble]:
     """Return the troubles of deliveries that need an operator.
 
     `counts` has the number of deliveries of each group, of which `asking` may be only a part. A delivery with nothing
-    but symptoms makes no trouble of its own if its account is one of the `blocked` accounts, which are troubles of
-    their own.
+    but symptoms makes no trouble of its own if its next step is one of the `blocked` steps at their carriers, because
+    what blocks them is a trouble of its own.
     """
     found: dict[str, list[tuple[AttentionReason, Delivery]]] = {}
     for delivery in asking:
@@ -230,9 +239,9 @@ def attention_troubles(
     ]
 
 
-def _own_causes(group: AskingGroup, blocked: Collection[str]) -> tuple[AttentionReason, ...]:
+def _own_causes(group: AskingGroup, blocked: Collection[tuple[Step, str | None]]) -> tuple[AttentionReason, ...]:
     causes = group.causes
-    return () if group.carrier in blocked and SYMPTOMS.issuperset(causes) else causes
+    return () if (group.step, group.step_carrier) in blocked and SYMPTOMS.issuperset(causes) else causes
 
 
 def _attention_trouble(

@@ -20,7 +20,6 @@ from worker.domain.trouble import Trouble
 from worker.services.system_health import SystemHealth, SystemState
 from worker.services.system_troubles import (
     Blockage,
-    SystemTrouble,
     blocked,
     counted,
     database_unavailable,
@@ -67,16 +66,9 @@ class Troubles:
             _with_waiting(each.trouble, waiting, affected.known, self.terms, now)
             for each, waiting in zip(blockages, affected.waiting, strict=True)
         ]
-        accounts = {each.trouble.account for each in blockages if each.trouble.account is not None}
-        held = {
-            name
-            for each in blockages
-            if each.trouble.kind == SystemTrouble.CREATES_HELD
-            for _, name in each.steps
-            if name
-        }
+        steps = {step for each in blockages for step in each.steps}
         asking = _known(affected.asking.ids, affected.known)
-        found += attention_troubles(asking, affected.asking.counts, accounts | held, self.terms, now)
+        found += attention_troubles(asking, affected.asking.counts, steps, self.terms, now)
         reported = _known(affected.reported, affected.known)
         found += trouble.unmapped_status_troubles(reported, self.terms, now)
         return trouble.by_harm(found)
