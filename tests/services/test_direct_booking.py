@@ -207,8 +207,9 @@ def test_more_creates_than_the_gateway_can_start_in_time_are_left_to_tasks(tmp_p
         booking = Booking(simulation)
         for number in range(MAX_CREATES + 3):
             simulation.add(order_document(store_id=STORES["borzo"], order_id=str(number)))
-        for _ in range(3):  # a reader stores a hundred messages at a time
-            simulation.read()
+        reader = simulation.reader()
+        for _ in range(7):  # a reader stores a hundred messages at a time
+            reader.step(block_ms=1)
         states = Counter(state for number in range(MAX_CREATES + 3) for state in booking.attempts(str(number)))
         assert states == {"submitting": MAX_CREATES}
         booking.threads.run()
