@@ -24,6 +24,8 @@ ORDERS, ROUNDS = 1500, 2
 LONG_ORDERS, LONG_ROUNDS = 5000, 5
 SHORT_ORDERS, SHORT_ROUNDS = 600, 2
 WARM_UP = 300
+LOWEST_RATIO = 1.8
+"""A short run fails below this ratio of rates to plain Celery: no noise of the machine explains it."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,19 @@ def run(report: Report, options: Options) -> bool:
     for tls in (False, True) if options.tls else (False,):
         with services(tls=tls) as found:
             contenders = [program(found) for program in programs]
-            correct &= compare(report, "orders", contenders, options.orders or orders, options.rounds or rounds)
+            ratio = compare(report, "orders", contenders, options.orders or orders, options.rounds or rounds)
+            lowest = LOWEST_RATIO if options.short else 0.0
+            if ratio <= lowest:
+                print(f"WRONG: a ratio of {ratio:.2f}, and {lowest} is too low", file=sys.stderr)
+                correct = False
     return correct
 
 
-def compare(report: Report, benchmark: str, contenders: Sequence[Program], orders: int, rounds: int) -> bool:
-    """Measure contenders in alternating rounds; return False when an order is missing or was created twice."""
+def compare(report: Report, benchmark: str, contenders: Sequence[Program], orders: int, rounds: int) -> float:
+    """Measure contenders in alternating rounds; return how many times as fast as plain Celery Order Sync is.
+
+    Return 0 when an order is missing or was created twice.
+    """
     found: dict[str, list[Round]] = {each.name: [] for each in contenders}
     for number in range(rounds):
         for each in contenders:
@@ -77,8 +86,10 @@ def compare(report: Report, benchmark: str, contenders: Sequence[Program], order
     over = ", TLS" if contenders[0].services.ca_bundle else ""
     for name, rows in found.items():
         _report_contender(report, benchmark, f"{name}{over}", rows)
-    _report_ratios(report, benchmark, f"{OrderSync.name}{over}", found)
-    return not any(row.errors for rows in found.values() for row in rows)
+    ratios = _report_ratios(report, benchmark, f"{OrderSync.name}{over}", found)
+    if any(row.errors for rows in found.values() for row in rows):
+        return 0.0
+    return ratios[PlainCelery.name]
 
 
 def measure(program: Program, orders: int) -> Round:
@@ -121,10 +132,20 @@ def _report_contender(report: Report, benchmark: str, case: str, rows: Sequence[
     report.add(benchmark, case, "carrier's CPU per order", "ms", [row.each("carrier") for row in rows])
 
 
-def _report_ratios(report: Report, benchmark: str, case: str, found: Mapping[str, Sequence[Round]]) -> None:
-    """Report how many times as many orders Order Sync creates as each other contender, round by round."""
+def _report_ratios(report: Report, benchmark: str, case: str, found: Mapping[str, Sequence[Round]]) -> dict[str, float]:
+    """Report how many times as many orders Order Sync creates as each other contender, round by round.
+
+    Return the medians by contender.
+    """
     ours = found[OrderSync.name]
-    for name, rows in found.items():
-        if name != OrderSync.name:
-            ratios = [row.rate / other.rate for row, other in zip(ours, rows, strict=True)]
-            report.add(benchmark, case, f"rate to {name}", "x", ratios)
+    others = {name: rows for name, rows in found.items() if name != OrderSync.name}
+    return {
+        name: report.add(
+            benchmark,
+            case,
+            f"rate to {name}",
+            "x",
+            [row.rate / other.rate for row, other in zip(ours, rows, strict=True)],
+        )
+        for name, rows in others.items()
+    }

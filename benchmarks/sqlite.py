@@ -14,4 +14,4 @@ def run(report: Report, options: Options) -> bool:
     orders, rounds = (LONG_ORDERS, LONG_ROUNDS) if options.long else (ORDERS, ROUNDS)
     with services(sqlite=True) as found:
         contenders = [OrderSync(found, workers=1), PlainCelery(found, workers=1)]
-        return compare(report, "sqlite", contenders, options.orders or orders, options.rounds or rounds)
+        return compare(report, "sqlite", contenders, options.orders or orders, options.rounds or rounds) > 0

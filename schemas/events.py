@@ -7,6 +7,7 @@ name and phone number, because the shop must be able to call them.
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
@@ -186,6 +187,7 @@ def carrier_key(account: str) -> str:
     return str(uuid5(NAMESPACE, f"carrier:{account}"))
 
 
+@lru_cache(maxsize=1000)
 def delivery_id(source: str, order_id: str) -> str:
     """Return the id of an order's delivery. The same order always has the same delivery."""
     return str(uuid5(NAMESPACE, f"{source}\n{order_id}"))

@@ -78,21 +78,22 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _inspect(value: object, path: tuple[str | int, ...]) -> None:
+    """Check a value that `json` has read. Only texts, floats, objects and arrays can be at fault."""
     if len(path) > MAX_DEPTH:
         raise MalformedError("message: nested too deeply")
-    if isinstance(value, str) and _UNSTORABLE.search(value):
-        raise MalformedError(_fault(path, "contains a NUL character or an unpaired surrogate"))
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, str):
+        if _UNSTORABLE.search(value):
+            raise MalformedError(_fault(path, "contains a NUL character or an unpaired surrogate"))
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            if _UNSTORABLE.search(key):
+                _inspect(key, (*path, key))
+            _inspect(member, (*path, key))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            _inspect(member, (*path, index))
+    elif isinstance(value, float) and not math.isfinite(value):
         raise MalformedError(_fault(path, "not a finite number"))
-    for key, member in _members(value):
-        _inspect(key, (*path, key))
-        _inspect(member, (*path, key))
-
-
-def _members(value: object) -> list[tuple[str | int, Any]]:
-    if isinstance(value, dict):
-        return list(value.items())
-    return list(enumerate(value)) if isinstance(value, list) else []
 
 
 def _fault(path: tuple[str | int, ...], why: str) -> str:

@@ -195,6 +195,9 @@ class Order(Model):
         return self.order_number or self.order_id
 
 
+_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 def fingerprint(order: Order) -> str:
     """Return the SHA-256 of an order's content in hex.
 
@@ -202,5 +205,4 @@ def fingerprint(order: Order) -> str:
     letters are composed differently. `revision` and `status` are left out, because a courier does not need them.
     """
     content = order.model_dump(mode="json", exclude={"revision", "status"})
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(unicodedata.normalize("NFC", text).encode()).hexdigest()
+    return hashlib.sha256(unicodedata.normalize("NFC", _to_json(content)).encode()).hexdigest()

@@ -76,7 +76,7 @@ WHOLE = History(
     platform_ledger=(written(25, 2), written(9, 5), written(11, 9)),
     platform_orders=(on_platform(("0", 0), ("25", 2), ("4", 4), ("9", 5), ("11", 9)),),
     notes={"99": "ring twice"},
-    logs={"worker.log": "delivery.outcome_recorded"},
+    logs={"worker.log": "delivery.outcomes_recorded"},
     private=("Mette Holm", "secret-token"),
 )
 

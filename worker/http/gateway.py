@@ -11,12 +11,11 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from functools import cache, lru_cache
 from itertools import islice
-from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -30,7 +29,7 @@ from worker.http.single_use import TooLargeError, send_once
 
 logger = log.get(__name__)
 LINGER = 0.03
-"""Seconds that `send` waits for one more outcome before it yields the outcomes that have come in, as one group.
+"""Seconds without another outcome after which `send` yields the outcomes that have come in, as one group.
 
 The caller stores each group in one transaction.
 """
@@ -134,17 +133,17 @@ class Gateway:
         settings = self._accounts[account]
         if within is not None:
             settings = settings.model_copy(update={"deadline": min(within, settings.deadline)})
-        outcomes: SimpleQueue[tuple[K, Outcome]] = SimpleQueue()
         granted, wait = self._granted(settings, calls)
+        groups: _Groups[K] = _Groups(len(calls))
         jobs = [
-            self._execute(settings, key, call, max_body, until, outcomes)
-            for key, call in islice(calls.items(), granted)
+            self._execute(settings, key, call, max_body, until, groups) for key, call in islice(calls.items(), granted)
         ]
-        if jobs:
-            asyncio.run_coroutine_threadsafe(_all(jobs), self._loop)  # together, because each entry wakes the loop
-        for key in islice(calls, granted, None):
-            outcomes.put((key, Postponed("the rate limit of this account is used up", retry_after=wait)))
-        yield from _groups(outcomes, len(calls))
+        late = Postponed("the rate limit of this account is used up", retry_after=wait)
+        postponed = dict.fromkeys(islice(calls, granted, None), late)
+        if calls:
+            # All of them together, because each entry wakes the loop.
+            asyncio.run_coroutine_threadsafe(_all(jobs, postponed, groups), self._loop)
+        yield from groups
 
     def _granted(self, account: ApiAccount, calls: Mapping[Any, Call]) -> tuple[int, float]:
         """Return how many of the calls may be sent now, and the seconds until one more call may be sent."""
@@ -160,7 +159,7 @@ class Gateway:
         call: Call,
         max_body: int,
         until: datetime | None,
-        outcomes: "SimpleQueue[tuple[K, Outcome]]",
+        groups: "_Groups[K]",
     ) -> None:
         slots = self._slots.setdefault(account.name, asyncio.Semaphore(self._concurrency))
         outcome: Outcome
@@ -175,7 +174,7 @@ class Gateway:
             outcome = Postponed(TOO_LATE)
         except BaseException as error:  # noqa: BLE001 - the waiting task must always get an outcome
             outcome = Uncertain(f"{type(error).__name__} while calling")
-        outcomes.put((key, outcome))
+        groups.add(key, outcome)
 
     async def _exchange(self, account: ApiAccount, call: Call, max_body: int, until: datetime | None) -> Outcome:
         under_way = False
@@ -228,7 +227,10 @@ class _TooLateError(Exception):
     pass
 
 
-async def _all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+async def _all(jobs: Iterable[Coroutine[Any, Any, None]], known: Mapping[K, Outcome], groups: "_Groups[K]") -> None:
+    """Run the calls, beside outcomes that are known before."""
+    for key, outcome in known.items():
+        groups.add(key, outcome)
     await asyncio.gather(*jobs)
 
 
@@ -265,11 +267,37 @@ def _url(base_url: str, target: str) -> httpx.URL:
     return httpx.URL(base_url).copy_with(raw_path=target.encode())
 
 
-def _groups(outcomes: "SimpleQueue[tuple[K, Outcome]]", count: int) -> Iterator[dict[K, Outcome]]:
-    while count:
-        group = [outcomes.get()]
-        with suppress(Empty):
-            while len(group) < count:
-                group.append(outcomes.get(timeout=LINGER))
-        count -= len(group)
-        yield dict(group)
+class _Groups(Generic[K]):
+    """The outcomes of calls. The loop adds them, and another thread takes them in groups.
+
+    A group wakes that thread once, so the two threads do not compete for the interpreter at each outcome.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = self._left = count
+        self._group: dict[K, Outcome] = {}
+        self._groups: SimpleQueue[dict[K, Outcome]] = SimpleQueue()
+        self._end: asyncio.TimerHandle | None = None
+
+    def add(self, key: K, outcome: Outcome) -> None:
+        """Add an outcome to the present group. The group ends after the last outcome, or `LINGER` without another."""
+        self._group[key] = outcome
+        if self._end is not None:
+            self._end.cancel()
+        if len(self._group) == self._left:
+            self._hand_over()
+        else:
+            self._end = asyncio.get_running_loop().call_later(LINGER, self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._left -= len(self._group)
+        self._groups.put(self._group)
+        self._group = {}
+
+    def __iter__(self) -> Iterator[dict[K, Outcome]]:
+        """Yield the groups, and wait for each of them."""
+        left = self._count
+        while left:
+            group = self._groups.get()
+            left -= len(group)
+            yield group

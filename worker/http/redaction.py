@@ -25,8 +25,10 @@ ELSEWHERE = re.compile(r"\S+@\S+|\bhttps?://\S+", re.IGNORECASE)
 
 def single_line(text: str, limit: int = LONGEST) -> str:
     """Return the text as one line of limited length, without control characters and lone surrogates."""
-    spaced = (" " if unicodedata.category(letter) in UNPRINTABLE else letter for letter in text[: 4 * limit])
-    return " ".join("".join(spaced).split())[:limit].strip()
+    cut = text[: 4 * limit]
+    if not cut.isprintable():
+        cut = "".join(" " if unicodedata.category(letter) in UNPRINTABLE else letter for letter in cut)
+    return " ".join(cut.split())[:limit].strip()
 
 
 def redact_customer(text: str, order: Order) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from schemas.status import Reason
+from schemas.status import DeliveryStatus, Reason
 from worker import log
 from worker.carriers.port import Booked, Carrier
 from worker.clock import Clock
@@ -131,8 +131,11 @@ class CarrierCalls:
         meanings = [(call, _meaning(action, call, responses[call.attempt.id])) for call, _ in group]
         changed = self.outcomes.record(meanings)
         file.mark_stored(each.id for each in changed)
+        ids: dict[DeliveryStatus, list[str]] = {}
         for each in changed:
-            logger.info("delivery.outcome_recorded", delivery_id=each.id, carrier=account, status=each.status.value)
+            ids.setdefault(each.status, []).append(each.id)
+        for status, these in ids.items():
+            logger.info("delivery.outcomes_recorded", carrier=account, status=status.value, delivery_ids=these)
         if action.step is Step.BOOK:
             log_failovers(account, changed)
         # This comes last, because Redis may hang, and an outcome must not wait for it.

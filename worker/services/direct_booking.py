@@ -25,8 +25,12 @@ from worker.services.carrier_actions import CarrierActions
 from worker.services.carrier_calls import CarrierCalls, pending_calls
 
 logger = log.get(__name__)
-MAX_CREATES = 100
-"""The most direct creates at one account at a time. More might wait too long for a connection of the gateway."""
+MAX_CREATES = 400
+"""The most direct creates at one account at a time. More might wait too long for a connection of the gateway.
+
+The gateway opens 64 connections to an account at a time. If a carrier answers within two seconds, all of these creates
+start within the time that they have.
+"""
 RunTask = Callable[[str, Sequence[object], Callable[[], None]], None]
 """Runs a function, and reports it as a task with this name and these arguments. Raises nothing."""
 

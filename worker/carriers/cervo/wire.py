@@ -51,12 +51,15 @@ class CreateBody:
     def to_json(self) -> bytes:
         """Return the body as JSON. The price is formatted here, because `json` cannot write a Decimal."""
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
-        text = ", ".join(f"{json.dumps(name)}: {_literal(value)}" for name, value in pairs)
+        text = ", ".join(f'"{name}": {_literal(value)}' for name, value in pairs)
         return f"{{{text}}}".encode("utf-8", "replace")
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _literal(value: str | float | Decimal) -> str:
-    return format(value, "f") if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    return format(value, "f") if isinstance(value, Decimal) else _to_json(value)
 
 
 @dataclass(frozen=True, slots=True)
