@@ -12,15 +12,15 @@ from pydantic.fields import FieldInfo
 
 from worker.carriers import KINDS
 from worker.carriers.account import CarrierAccount
-from worker.config.settings import Settings
+from worker.config.settings import Desk, Settings
 from worker.ordering_api.account import Ordering
 
 PREFIX = "ORDER_SYNC_"
 PAGE = Path(__file__).parent / "settings.md"
-PARTS = {"carriers", "ordering"}
+PARTS = {"carriers", "desk", "ordering"}
 """Fields with a section of their own."""
 
-COMPUTED = {"kind": "the name", "broker_url": "the Redis above", "bus_url": "the Redis above"}
+COMPUTED = {"secret": "a random one", "kind": "the name", "broker_url": "the Redis above", "bus_url": "the Redis above"}
 """Defaults that are not in a model."""
 
 HEAD = """\
@@ -51,6 +51,8 @@ def render() -> str:
 def _general() -> Iterator[str]:
     yield "## General\n"
     yield from _table(PREFIX, Settings, PARTS)
+    yield "\n## The operators' desk\n"
+    yield from _table(f"{PREFIX}DESK__", Desk)
     yield "\n## The Ordering platform\n"
     yield from _table(f"{PREFIX}ORDERING__", Ordering)
     yield ""

@@ -53,6 +53,8 @@ def test_every_setting_has_a_default() -> None:
         "events_stream": "deliveries",
         "events_keep": 100_000,
         "web_address": "127.0.0.1:8000",
+        "desk": {"users": {}, "secret": SecretStr(""), "https": False},
+        "desk_address": "127.0.0.1:8001",
         "flower_address": "127.0.0.1:5555",
         "password": SecretStr(""),
         "public_url": "",
@@ -611,3 +613,17 @@ def test_a_status_that_is_never_written_is_rejected(code: int) -> None:
 def test_any_writable_status_may_be_listed_and_the_list_may_be_empty() -> None:
     assert read(ORDERING__WRITE="3,6,8,9,10,11,12,19,22,23,25").ordering.write == WRITABLE
     assert read(ORDERING__WRITE="").ordering.write == frozenset()
+
+
+def test_the_desk_leaves_loopback_only_with_a_user() -> None:
+    assert faults(DESK_ADDRESS="0.0.0.0:8001") == [
+        "desk_address: is not on loopback: then ORDER_SYNC_DESK__USERS__<NAME> must name a user"
+    ]
+    settings = read(DESK_ADDRESS="0.0.0.0:8001", DESK__USERS__MARIA="$argon2id$v=19$...")
+    assert (settings.desk_address, list(settings.desk.users)) == ("0.0.0.0:8001", ["maria"])
+
+
+def test_a_user_of_the_desk_has_a_name_and_a_hash() -> None:
+    assert faults(DESK__USERS__MARIA="secret") == [
+        "desk.users.maria: must be the hash that `order-sync desk password` prints"
+    ]

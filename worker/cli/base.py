@@ -17,6 +17,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from worker.durations import age as age  # noqa: PLC0414 - the commands import these three from here
+from worker.durations import duration as duration  # noqa: PLC0414
+from worker.durations import time_left as time_left  # noqa: PLC0414
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -118,26 +122,6 @@ def confirm(question: str, *, yes: bool) -> None:
 def when(moment: datetime | None) -> str | None:
     """Return a time as text in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as a short text, such as `12 s`, `5 min`, `3 h` or `2 d`."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size or (unit == "min" and seconds >= size):
-            return f"{seconds // size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
-def age(moment: datetime | None, now: datetime) -> str:
-    """Return how long ago a time was; empty for None."""
-    return duration((now - moment).total_seconds()) if moment else ""
-
-
-def time_left(moment: datetime | None, now: datetime) -> str:
-    """Return how long it is until a time, or how long ago it was; empty for None."""
-    if moment is None:
-        return ""
-    return f"in {duration((moment - now).total_seconds())}" if moment > now else f"{age(moment, now)} ago"
 
 
 def table(*headings: str) -> "Table":

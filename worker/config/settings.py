@@ -40,6 +40,8 @@ ACCOUNT_NAME = r"^(?!ordering$)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 
 The name `ordering` is excluded, because it belongs to the platform's account.
 """
+USER_NAME = "[a-z0-9][a-z0-9_]{0,31}"
+"""The pattern of the name of the desk's user, which becomes part of a variable."""
 TEXTS = {"missing": "must be set", "extra_forbidden": "there is no such setting"}
 NO_REDIS = (
     "ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it, or start everything with "
@@ -68,7 +70,34 @@ def _account(fields: Any) -> CarrierAccount:
     return KINDS[fields["kind"]].account_type.model_validate(fields)
 
 
+def _password_hash(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().startswith("$argon2"):
+        raise ValueError("must be the hash that `order-sync desk password` prints")
+    return secret
+
+
+def _user_name(name: str) -> str:
+    if not re.fullmatch(USER_NAME, name):
+        raise ValueError("is no user name: use letters, digits and _")
+    return name
+
+
 Address = Annotated[str, AfterValidator(_address)]
+
+
+class Desk(_Section):
+    """The operators' desk."""
+
+    users: Mapping[Annotated[str, AfterValidator(_user_name)], Annotated[SecretStr, AfterValidator(_password_hash)]] = (
+        Field(default_factory=dict)
+    )
+    """The operators who may log in: `USERS__<NAME>` is the hash that `order-sync desk password NAME` prints. Without a
+    user, the desk answers only requests from this machine, and asks for the operator's name."""
+    secret: SecretStr = SecretStr("")
+    """The key that signs the session cookies. By default, each process makes its own, so that operators log in again
+    after a restart; with several web processes, it must be set."""
+    https: bool = False
+    """Whether operators reach the desk over https only. The browser then never sends the session cookie over http."""
 
 
 class Settings(_Section):
@@ -96,6 +125,9 @@ class Settings(_Section):
     web_address: Address = "127.0.0.1:8000"
     """The address on which the web process listens for callbacks, health checks and metrics; with 0.0.0.0:8000, it
     listens on all interfaces."""
+    desk: Desk = Desk()
+    desk_address: Address = "127.0.0.1:8001"
+    """The address of the operators' desk; outside loopback, `ORDER_SYNC_DESK__USERS__<NAME>` must name a user."""
     flower_address: Address = "127.0.0.1:5555"
     """The address on which Flower listens; outside loopback, `ORDER_SYNC_PASSWORD` must be set."""
     public_url: str = ""
@@ -191,6 +223,14 @@ class Settings(_Section):
             raise ValueError("is not on loopback: then ORDER_SYNC_PASSWORD must be set")
         return address
 
+    @field_validator("desk_address")
+    @classmethod
+    def _has_users(cls, address: str, info: ValidationInfo) -> str:
+        desk = info.data.get("desk")
+        if address.rpartition(":")[0].strip("[]") not in LOOPBACK and desk is not None and not desk.users:
+            raise ValueError("is not on loopback: then ORDER_SYNC_DESK__USERS__<NAME> must name a user")
+        return address
+
     @property
     def stale_after(self) -> timedelta:
         """The age above which a new order is rejected."""
@@ -250,13 +290,22 @@ class Settings(_Section):
 
 def read_stores(path: Path) -> dict[str, Store]:
     """Read a store directory (`[stores.<id>]` tables). Raises SettingsError with every fault."""
-    tables = sources.read_toml(path).get("stores")
+    return _directory(sources.read_toml(path), str(path))
+
+
+def parse_stores(text: str) -> dict[str, Store]:
+    """Parse the text of a store directory. Raises SettingsError with every fault."""
+    return _directory(sources.parse_toml(text, "stores"), "stores")
+
+
+def _directory(tree: Mapping[str, Any], where: str) -> dict[str, Store]:
+    tables = tree.get("stores")
     if not sources.is_table(tables) or not all(map(sources.is_table, tables.values())):
-        raise SettingsError(f"{path}: a store directory holds [stores.<id>] tables")
+        raise SettingsError(f"{where}: a store directory holds [stores.<id>] tables")
     try:
         return _Directory.model_validate({key: {**fields, "store_id": key} for key, fields in tables.items()}).root
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{path}: stores.{fault}" for fault in _faults(error))) from None
+        raise SettingsError("\n".join(f"{where}: stores.{fault}" for fault in _faults(error))) from None
 
 
 def _is_redis_url(url: str) -> bool:

@@ -7,7 +7,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, or_, select
 
-from worker.database.tables import ATTEMPT, DEAD_LETTER, DELIVERY, EVENT, MESSAGE, PUBLICATION, WRITE_BACK
+from worker.database.tables import (
+    ATTEMPT,
+    DEAD_LETTER,
+    DELIVERY,
+    EVENT,
+    MESSAGE,
+    OPERATOR_ACTION,
+    PUBLICATION,
+    WRITE_BACK,
+)
 from worker.domain.attention import AskingGroup
 from worker.domain.delivery import Step
 
@@ -145,3 +154,10 @@ def failing_write_backs(connection: Connection, failures: int) -> Backlog:
     failing = WRITE_BACK.c.due_at.is_not(None) & (WRITE_BACK.c.failures >= failures)
     row = connection.execute(select(func.count(), func.min(WRITE_BACK.c.due_at)).where(failing)).one()
     return Backlog(*row)
+
+
+def pulse(connection: Connection) -> tuple[int | None, int | None]:
+    """Return two numbers, one of which is another after each event and each action of an operator."""
+    newest = (select(func.max(table.c.position)).scalar_subquery() for table in (EVENT, OPERATOR_ACTION))
+    events, actions = connection.execute(select(*newest)).one()
+    return events, actions

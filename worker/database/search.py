@@ -35,15 +35,20 @@ class Filter:
     store: str | None = None
     before: datetime | None = None
     """Only deliveries that were placed before this time."""
+    ids: tuple[str, ...] | None = None
+    """Only these deliveries."""
 
 
-def search(connection: Connection, wanted: Filter, limit: int) -> list[Delivery]:
-    """Return the deliveries that match a filter: first those that need an operator, and then the newest."""
-    asking = DELIVERY.c.attention_reasons.is_not(None)
-    found = _newest(connection, [asking, *_conditions(wanted)], limit)
-    if wanted.attention is None and len(found) < limit:
-        found += _newest(connection, [~asking, *_conditions(wanted)], limit - len(found))
-    return _in_order(connection, found)
+def search(connection: Connection, wanted: Filter, limit: int, *, skip: int = 0) -> list[Delivery]:
+    """Return the deliveries that match a filter: first those that need an operator, and then the newest.
+
+    `skip` is the number of deliveries that were shown on earlier pages.
+    """
+    asking, most = DELIVERY.c.attention_reasons.is_not(None), skip + limit
+    found = _newest(connection, [asking, *_conditions(wanted)], most)
+    if wanted.attention is None and len(found) < most:
+        found += _newest(connection, [~asking, *_conditions(wanted)], most - len(found))
+    return _in_order(connection, found[skip:])
 
 
 def _newest(connection: Connection, conditions: Collection[ColumnElement[bool]], limit: int) -> list[str]:
@@ -67,6 +72,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         conditions.append(DELIVERY.c.store_id == wanted.store)
     if wanted.before is not None:
         conditions.append(DELIVERY.c.created_at <= wanted.before)
+    if wanted.ids is not None:
+        conditions.append(DELIVERY.c.id.in_(wanted.ids))
     return conditions
 
 

@@ -4,15 +4,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
+from uuid import uuid4
 
 from schemas.stores import Store
 from worker.bus.streams import Bus, load_fields
 from worker.clock import Clock
-from worker.database import accounts, inbox, operator_actions, shops
+from worker.database import accounts, deliveries, inbox, leases, operator_actions, shops
 from worker.database.connection import Connection
 from worker.database.database import Database
+from worker.database.inbox import DeadLetter
 from worker.domain.operator import Operator, OperatorAction
 
+SHOW_CUSTOMER = "show customer"
+"""The recorded action of an operator who looks at a customer's data."""
+FORM = "form."
+FORM_SECONDS = 86_400.0
+"""Seconds for which a form that was sent is remembered."""
 T = TypeVar("T")
 Change = Callable[[Connection, datetime], T]
 """A change of the database at a time. It returns a false value if it has changed nothing."""
@@ -89,6 +96,41 @@ class Operations:
         if self.database.read(inbox.dead_letter, letter_id) is None:
             return False
         return self._settle("dead-letters discard", letter_id, by)
+
+    def show_customer(self, delivery_id: str, by: Operator) -> bool:
+        """Record that an operator looks at a customer's data; return False without such a delivery."""
+
+        def record(connection: Connection) -> bool:
+            known = bool(deliveries.load(connection, [delivery_id]))
+            if known:
+                operator_actions.record(connection, OperatorAction(now, by.name, SHOW_CUSTOMER, by.reason, delivery_id))
+            return known
+
+        now = self.clock()
+        return self.database.write(record)
+
+    def show_letter(self, letter_id: str, by: Operator) -> DeadLetter | None:
+        """Return a dead letter, and record that an operator looks at it; None without such a letter."""
+
+        def record(connection: Connection) -> DeadLetter | None:
+            letter = inbox.dead_letter(connection, letter_id)
+            if letter is not None:
+                action = OperatorAction(now, by.name, "dead-letters show", by.reason, subject=letter_id)
+                operator_actions.record(connection, action)
+            return letter
+
+        now = self.clock()
+        return self.database.write(record)
+
+    def claim_form(self, token: str) -> bool:
+        """Record that a form is sent; return False when it was sent before, so that nothing is repeated."""
+        now = self.clock()
+
+        def claim(connection: Connection) -> bool:
+            leases.drop_ended(connection, FORM, now)
+            return leases.take(connection, f"{FORM}{token}", uuid4().hex, now, FORM_SECONDS)
+
+        return self.database.write(claim)
 
     def _settle(self, action: str, letter_id: str, by: Operator) -> bool:
         def settle(connection: Connection, now: datetime) -> bool:
