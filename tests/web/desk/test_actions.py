@@ -1,0 +1,184 @@
+"""What an operator does is shown before, done once, and recorded with their name and reason."""
+
+import pytest
+
+from tests.services.simulation import Simulation
+from tests.web.desk.conftest import Open
+from tests.web.desk.operator_browser import Browser
+from tests.web.desk.test_pages import lose_an_answer, place_at_unknown_store
+from worker.database import accounts, operator_actions, shops
+from worker.domain.trouble import Action
+from worker.web.desk.actions import DEEDS
+
+STORE = """
+[stores.77]
+name = "Pizzeria"
+phone = "+4566112233"
+street = "Vestergade 1"
+postal_code = "5000"
+city = "Odense C"
+country = "DK"
+latitude = 55.3957969
+longitude = 10.3912053
+timezone = "Europe/Copenhagen"
+carriers = ["cervo"]
+"""
+
+
+def recorded(simulation: Simulation) -> list[tuple[str, str, str, str | None]]:
+    """Return what operators did, oldest first."""
+    found = simulation.container.database.read(operator_actions.newest, 100)
+    return [(each.operator, each.action, each.reason, each.subject) for each in reversed(found)]
+
+
+def test_a_preview_says_what_will_happen_to_which_orders_and_changes_nothing(
+    browser: Browser, simulation: Simulation
+) -> None:
+    lose_an_answer(simulation)
+    page = browser.get(browser.get("/").links["It does not exist…"])
+    assert page.lines == [
+        "It does not exist",
+        "The next carrier is asked, or this one again.",
+        "This is about",
+        "order 2011 store 34, submit_unknown, cervo",
+        "Your reason",
+        "If the carrier does have the order, a second courier will come. I am sure.",
+        "It does not exist Back",
+        "It is recorded with your name, maria.",
+    ]
+    assert recorded(simulation) == []
+    assert simulation.status() == "submit_unknown"
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({}, "Write your reason: a second courier may come."),
+        ({"reason": "  ", "sure": "yes"}, "Write your reason: a second courier may come."),
+        ({"reason": "they said no"}, "Confirm that you are sure: a second courier may come."),
+    ],
+)
+def test_what_may_bring_a_second_courier_needs_a_reason_and_a_confirmation(
+    browser: Browser, simulation: Simulation, fields: dict[str, str], error: str
+) -> None:
+    lose_an_answer(simulation)
+    page = browser.send(browser.get(browser.get("/").links["It does not exist…"]), **fields)
+    assert (page.status, page.lines[1], simulation.status(), recorded(simulation)) == (422, error, "submit_unknown", [])
+
+
+def test_an_unknown_outcome_is_settled_and_gone_from_the_first_page(browser: Browser, simulation: Simulation) -> None:
+    lose_an_answer(simulation)
+    page = browser.get(browser.get("/").links["It does not exist…"])
+    after = browser.send(page, reason="they said no", sure="yes")
+    assert (after.path, after.lines[0]) == ("/", "Done: It does not exist, order 2011.")
+    assert "It does not exist…" not in after.links
+    assert recorded(simulation) == [("maria", "resolve absent", "they said no", None)]
+
+
+def test_a_form_that_is_sent_twice_acts_once(browser: Browser, simulation: Simulation) -> None:
+    simulation.place_at("cervo", "2011")
+    page = browser.get(f"/do/cancel?delivery={simulation.delivery().id}")
+    first = browser.send(page, reason="the shop called")
+    second = browser.send(page, reason="the shop called")
+    assert [first.lines[0], second.lines[0]] == [
+        "Done: Cancel, order 2011.",
+        "This form was sent before. Nothing was done again.",
+    ]
+    assert recorded(simulation) == [("maria", "cancel", "the shop called", None)]
+
+
+def test_all_orders_of_a_card_are_cancelled_at_once(browser: Browser, simulation: Simulation) -> None:
+    place_at_unknown_store(simulation, "1", "2", "3")
+    page = browser.get(browser.get("/").links["Cancel: all 3…"])
+    assert page.lines[2] == "This is about these 3"
+    after = browser.send(page, reason="closed")
+    assert after.lines[0] == "Done: Cancel, 3 of 3."
+    assert simulation.statuses("1", "2", "3") == ["cancelled"] * 3
+    assert recorded(simulation) == [("maria", "cancel", "closed", None)] * 3
+
+
+def test_what_is_left_undone_is_said(browser: Browser, simulation: Simulation) -> None:
+    place_at_unknown_store(simulation, "1", "2")
+    page = browser.get(browser.get("/").links["Cancel: all 2…"])
+    browser.send(browser.get(f"/do/cancel?delivery={simulation.delivery('1').id}"))
+    after = browser.send(page)
+    assert after.lines[0] == "Done: Cancel, 1 of 2. Not done: order 1: there was nothing to do any more"
+
+
+def test_an_action_that_changes_nothing_says_so(browser: Browser, simulation: Simulation) -> None:
+    simulation.place_at("cervo", "2011")
+    page = browser.get(f"/do/retry?delivery={simulation.delivery().id}")
+    after = browser.send(page, reason="why not", sure="yes")
+    assert (after.status, after.lines[1]) == (
+        409,
+        "Nothing was done. order 2011: cervo has the order: run `order-sync cancel ID` first",
+    )
+    assert recorded(simulation) == []
+
+
+def test_a_store_is_added_and_its_orders_go_on(browser: Browser, simulation: Simulation) -> None:
+    place_at_unknown_store(simulation, "1", "2")
+    page = browser.get(browser.get("/").links["Add the store…"])
+    assert browser.send(page, stores="[stores.77]").status == 409
+    after = browser.send(browser.get(browser.get("/").links["Add the store…"]), stores=STORE)
+    assert after.lines[0] == "Done: Add the store, Order Sync."
+    assert list(simulation.container.database.read(shops.load_shops)) == ["77"]
+
+
+def test_an_account_is_paused_and_resumed(browser: Browser, simulation: Simulation) -> None:
+    browser.send(browser.get(browser.get("/carriers").links["Pause cervo…"]), reason="holiday")
+    assert list(simulation.container.database.read(accounts.paused)) == ["cervo"]
+    after = browser.send(browser.get(browser.get("/carriers").links["Resume cervo…"]))
+    assert (after.path, after.lines[0]) == ("/carriers", "Done: Resume now, cervo.")
+    assert recorded(simulation) == [
+        ("maria", "carriers pause", "holiday", "cervo"),
+        ("maria", "carriers resume", "", "cervo"),
+    ]
+
+
+def test_a_status_is_mapped_and_an_end_needs_a_confirmation(browser: Browser, simulation: Simulation) -> None:
+    address = "/do/carriers-map?account=cervo&subject=order:99"
+    assert browser.send(browser.get(address)).lines[1] == "Fill in: It means."
+    assert browser.send(browser.get(address), status="queued").lines[1] == "Choose: It means."
+    risky = browser.send(browser.get(address), status="failed")
+    assert (risky.status, risky.lines[1]) == (422, "Write your reason: a second courier may come.")
+    browser.send(browser.get(address), status="picked_up")
+    mapped = simulation.container.database.read(accounts.status_mappings)
+    assert {key: {raw: each.value for raw, each in of.items()} for key, of in mapped.items()} == {
+        "cervo": {"order:99": "picked_up"}
+    }
+
+
+def test_the_order_exists_under_a_number(browser: Browser, simulation: Simulation) -> None:
+    lose_an_answer(simulation)
+    page = browser.get(browser.get("/").links["It exists…"])
+    assert browser.send(page).lines[1] == "Fill in: The carrier's number of the order."
+    browser.send(browser.get(browser.get("/").links["It exists…"]), ref="4711")
+    assert [each.ref for each in simulation.delivery().attempts] == ["4711"]
+
+
+def test_who_acted_is_who_logged_in(open_browser: Open, simulation: Simulation) -> None:
+    browser = open_browser()
+    browser.log_in("Joe")
+    browser.send(browser.get("/do/carriers-pause?account=cervo"), by="maria", operator="maria", user="maria")
+    assert recorded(simulation) == [("joe", "carriers pause", "", "cervo")]
+
+
+@pytest.mark.parametrize("action", [each for each in DEEDS if DEEDS[each].on == "order"])
+def test_each_action_about_orders_has_a_preview(browser: Browser, simulation: Simulation, action: Action) -> None:
+    simulation.place_at("cervo", "2011")
+    page = browser.get(f"/do/{action.replace(' ', '-')}?delivery={simulation.delivery().id}")
+    assert (page.status, page.lines[1]) == (200, DEEDS[action].effect)
+
+
+@pytest.mark.parametrize(("field", "value"), [("once", ""), ("once", "x' OR 1=1"), ("csrf", "")])
+def test_a_form_with_a_forged_token_does_nothing(
+    browser: Browser, simulation: Simulation, field: str, value: str
+) -> None:
+    page = browser.send(browser.get("/do/carriers-pause?account=cervo"), **{field: value})
+    assert (page.status in {400, 403}, recorded(simulation)) == (True, [])
+
+
+def test_a_link_never_leads_away_from_the_desk(browser: Browser) -> None:
+    page = browser.get("/do/carriers-pause?account=cervo&back=https://evil.example")
+    assert page.links["Back"] == "/"

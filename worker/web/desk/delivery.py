@@ -1,0 +1,113 @@
+"""The page of one delivery. The customer's data are shown only when asked for, and the asking is recorded."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from worker.carriers.port import reference_of
+from worker.container import Container
+from worker.database import deliveries, operator_actions, outbox
+from worker.domain import lifecycle
+from worker.domain.delivery import Delivery, Step
+from worker.domain.operator import Operator
+from worker.domain.trouble import deadline_of
+from worker.durations import age, time_left
+from worker.web.desk.access import Form
+from worker.web.desk.actions import possible_actions
+from worker.web.desk.pages import Pages, storable
+
+READS = frozenset({Step.TRACK, Step.RECONCILE})
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One thing that happened to a delivery."""
+
+    at: datetime
+    kind: str
+    """`event` or `operator`."""
+    title: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DeliveryPage:
+    """Show one delivery."""
+
+    services: Container
+    pages: Pages
+
+    def show(self, request: Request) -> Response:
+        """Show a delivery without the customer's data."""
+        return self._page(request, self._find(request), customer=False)
+
+    def show_customer(self, request: Request, form: Form) -> Response:
+        """Show a delivery with the customer's data, and record who asked for them, and why."""
+        delivery = self._find(request)
+        by = Operator(request.scope["user"], form.get("reason", "").strip())
+        self.services.operations.show_customer(delivery.id, by)
+        return self._page(request, delivery, customer=True)
+
+    def _find(self, request: Request) -> Delivery:
+        found = self.services.database.read(deliveries.load, [storable(request.path_params["id"])])
+        if not found:
+            raise HTTPException(404, "There is no such delivery.")
+        return found[0]
+
+    def _page(self, request: Request, delivery: Delivery, *, customer: bool) -> Response:
+        terms, now = self.services.terms, self.services.clock()
+        return self.pages.render(
+            request,
+            "delivery.html",
+            delivery=delivery,
+            customer=customer,
+            zone=ZoneInfo(delivery.store.timezone if delivery.store else "UTC"),
+            truth=truth_of(delivery, now),
+            deadline=deadline_of(delivery, terms),
+            actions=possible_actions(delivery),
+            passed_over=lifecycle.unable_carriers(delivery, terms),
+            tags={each.id: reference_of(each.id) for each in delivery.attempts},
+            timeline=sorted(self._timeline(delivery), key=lambda each: each.at),
+        )
+
+    def _timeline(self, delivery: Delivery) -> Iterator[TimelineEntry]:
+        """Yield what happened to a delivery: its events, and what operators did."""
+        read = self.services.database.read
+        for _, body in read(outbox.events, keys=[delivery.id]):
+            event = json.loads(body)
+            yield TimelineEntry(datetime.fromisoformat(event["time"]), "event", *_described(event))
+        for each in read(operator_actions.of_delivery, delivery.id):
+            title = " ".join(filter(None, (each.operator, each.action, each.subject)))
+            yield TimelineEntry(each.at, "operator", title, each.reason)
+
+
+def _described(event: dict[str, Any]) -> tuple[str, str]:
+    data = event["data"]
+    title = f"{event['sequence']}: {event['type'].removeprefix('delivery.').replace('_', ' ')}, {data.get('status')}"
+    return title, ", ".join(filter(None, (data.get("detail"), data.get("reason"), data.get("reason_text"))))
+
+
+def truth_of(delivery: Delivery, now: datetime) -> str:
+    """Return how old the status of a delivery is, how well it is proven, and when its carrier is asked next."""
+    attempt = delivery.active
+    seen = attempt.heard_at or attempt.shown_at if attempt else None
+    parts = [
+        f"as of {age(seen, now)} ago, {delivery.evidence.value.replace('_', ' ')}" if seen else "",
+        f"for {age(delivery.changed_at, now)}",
+        _next_look(delivery, now),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _next_look(delivery: Delivery, now: datetime) -> str:
+    if delivery.step is None or delivery.next_run_at is None:
+        return "nothing is left to do"
+    what = "look" if delivery.step in READS else f"step ({delivery.step.value})"
+    return f"next {what} {time_left(delivery.next_run_at, now) if delivery.next_run_at > now else 'now'}"

@@ -1,0 +1,122 @@
+"""Pages: templates, and what every page shows."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from worker.clock import Clock
+from worker.domain.trouble import Severity, Trouble
+from worker.durations import age, duration, time_left
+from worker.log import printable
+from worker.web.desk.access import csrf_token
+
+SNAPSHOT_SECONDS = 1.0
+"""Seconds for which the pages of all operators show the same troubles, so that many open pages cost as much as one."""
+SEVERE = frozenset({Severity.GOODS_ON_THE_ROAD, Severity.UNKNOWN_OUTCOME, Severity.LATE})
+NOTICE = "notice"
+"""The key of the session with the text to show on the next page."""
+
+
+def countdown(moment: datetime | None, now: datetime) -> str:
+    """Return the time until a deadline, such as `in 6:12` or `2:05 ago`; empty for None."""
+    if moment is None:
+        return ""
+    seconds = int((moment - now).total_seconds())
+    if abs(seconds) >= 6000:  # noqa: PLR2004 - from here on, 100 minutes, seconds do not matter
+        return time_left(moment, now)
+    text = f"{abs(seconds) // 60}:{abs(seconds) % 60:02}"
+    return f"in {text}" if seconds >= 0 else f"{text} ago"
+
+
+def masked(text: str | None) -> str:
+    """Return a telephone number of which only the last two digits are shown; empty without a number."""
+    return f"•••{text[-2:]}" if text else ""
+
+
+def words(name: str) -> str:
+    """Return a published name, such as `outcome_unknown`, as words."""
+    return name.replace("_", " ")
+
+
+def storable(text: str) -> str:
+    """Return a text without NUL, which PostgreSQL refuses."""
+    return text.replace("\0", "")
+
+
+def environment() -> Environment:
+    """Return the templates. Every value is escaped, and control characters of foreign texts are shown as escapes."""
+    made = Environment(
+        loader=PackageLoader("worker.web.desk"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_harmless,
+    )
+    made.filters.update(
+        age=age, time_left=time_left, countdown=countdown, masked=masked, words=words, duration=duration
+    )
+    made.globals["SEVERE"] = SEVERE
+    return made
+
+
+def _harmless(value: Any) -> Any:
+    return printable(value, "\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+@dataclass
+class Snapshot:
+    """The troubles of this moment, found at most once in `SNAPSHOT_SECONDS`."""
+
+    find: Callable[[], list[Trouble]]
+    ticks: Callable[[], float]
+    _troubles: list[Trouble] = field(default_factory=list)
+    _found_at: float = float("-inf")
+    _finding: threading.Lock = field(default_factory=threading.Lock)
+
+    def troubles(self) -> list[Trouble]:
+        """Return the troubles, the worst first."""
+        with self._finding:
+            if self.ticks() - self._found_at >= SNAPSHOT_SECONDS:
+                self._troubles, self._found_at = self.find(), self.ticks()
+            return self._troubles
+
+    def forget(self) -> None:
+        """Find the troubles again at the next request, because an operator has acted."""
+        with self._finding:
+            self._found_at = float("-inf")
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Render the templates with what every page shows."""
+
+    templates: Environment
+    clock: Clock
+    snapshot: Snapshot
+
+    def render(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
+        """Return a page for the operator who is logged in."""
+        text = self.templates.get_template(template).render(
+            now=self.clock(),
+            user=request.scope["user"],
+            csrf=csrf_token(request),
+            path=request.url.path,
+            here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            notice=request.session.pop(NOTICE, None),
+            needing=len(self.snapshot.troubles()),
+            **values,
+        )
+        return HTMLResponse(text, status)
+
+    def render_plain(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
+        """Return a page that needs neither a login nor the database."""
+        text = self.templates.get_template(template).render(csrf=csrf_token(request), **values)
+        return HTMLResponse(text, status)
