@@ -74,6 +74,10 @@ def test_a_new_password_ends_the_sessions_of_the_old_one() -> None:
     assert Users({"maria": _secret()}).of(session) is None
 
 
+def test_a_page_that_changes_nothing_sets_no_cookie(browser: Browser) -> None:
+    assert "set-cookie" not in browser.get("/").reply.headers
+
+
 def test_a_logout_ends_the_session(browser: Browser) -> None:
     browser.send(browser.get("/"), "/logout")
     assert browser.get("/").path.startswith("/login")

@@ -1,11 +1,13 @@
 """What an operator does is shown before, done once, and recorded with their name and reason."""
 
+import fakeredis
 import pytest
 
 from tests.services.simulation import Simulation
 from tests.web.desk.conftest import Open
 from tests.web.desk.operator_browser import Browser
 from tests.web.desk.test_pages import lose_an_answer, place_at_unknown_store
+from worker.bus.streams import Bus
 from worker.database import accounts, operator_actions, shops
 from worker.domain.trouble import Action
 from worker.web.desk.actions import DEEDS
@@ -155,6 +157,18 @@ def test_the_order_exists_under_a_number(browser: Browser, simulation: Simulatio
     assert browser.send(page).lines[1] == "Fill in: The carrier's number of the order."
     browser.send(browser.get(browser.get("/").links["It exists…"]), ref="4711")
     assert [each.ref for each in simulation.delivery().attempts] == ["4711"]
+
+
+def test_a_message_is_replayed_from_its_card_once_redis_answers(browser: Browser, simulation: Simulation) -> None:
+    simulation.put('{"specversion": "1.0"}')
+    bus, server = simulation.container.bus, fakeredis.FakeServer()
+    page = browser.get(browser.get("/").links["Replay…"])
+    server.connected = False
+    simulation.container.bus = Bus(fakeredis.FakeRedis(server=server), orders="orders", events="deliveries")
+    failed = browser.send(page)
+    assert (failed.status, failed.lines[1].endswith(": Redis does not answer")) == (409, True)
+    simulation.container.bus = bus
+    assert browser.send(failed).lines[0].startswith("Done: Replay, message ")
 
 
 def test_who_acted_is_who_logged_in(open_browser: Open, simulation: Simulation) -> None:

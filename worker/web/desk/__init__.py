@@ -106,5 +106,5 @@ class _Failures:
 
     async def show_database(self, request: Request, _error: Exception) -> Response:
         """Answer that the database does not respond."""
-        text = "The database does not answer. Nothing was changed. Try again in a moment."
+        text = "The database does not answer. Try again in a moment, and look first what was done."
         return self._pages.render_plain(request, "failed.html", 503, text=text)

@@ -3,10 +3,12 @@
 import hashlib
 import re
 import secrets
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -46,13 +48,19 @@ HEADERS = {
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 """The names under which the desk answers while it has no users."""
 _HASHER = PasswordHasher()
-_NOBODY = _HASHER.hash("nobody has this password")
-"""Checked for an unknown user, so that the answer takes as long as for a known one."""
+_CHECKING = threading.BoundedSemaphore(2)
+"""Each check of a password takes 64 MB for a moment, so few may run at a time."""
 
 
 def hash_password(password: str) -> str:
     """Return the argon2 hash of a password."""
     return _HASHER.hash(password)
+
+
+@cache
+def _nobody() -> str:
+    """Return a hash to check for an unknown user, so that the answer takes as long as for a known one."""
+    return _HASHER.hash(_new_token())
 
 
 @dataclass(frozen=True)
@@ -64,14 +72,14 @@ class Users:
     failures: dict[str, deque[float]] = field(default_factory=dict)
 
     def check(self, name: str, password: str) -> bool:
-        """Return whether a user may log in with a password."""
+        """Return whether a user may log in with a password. Raises HTTPException while too many others log in."""
         if not self.hashes:
             return bool(name) and len(name) <= MAX_NAME and name.isprintable()
         known = self.hashes.get(name)
         recent = self.failures.setdefault(name, deque(maxlen=MOST_FAILURES)) if known else deque[float]()
         if len(recent) == MOST_FAILURES and self.clock() - recent[0] < FAILURE_SECONDS:
             return False
-        if _verify(known.get_secret_value() if known else _NOBODY, password) and known:
+        if _verify(known.get_secret_value() if known else _nobody(), password) and known:
             recent.clear()
             return True
         recent.append(self.clock())
@@ -95,10 +103,14 @@ class Users:
 
 
 def _verify(hashed: str, password: str) -> bool:
+    if not _CHECKING.acquire(blocking=False):
+        raise HTTPException(429, "Others log in at this moment. Try again.")
     try:
         return _HASHER.verify(hashed, password)
     except (Argon2Error, InvalidHashError):
         return False
+    finally:
+        _CHECKING.release()
 
 
 def _new_token() -> str:
@@ -110,8 +122,9 @@ def _new_token() -> str:
 
 def csrf_token(request: Request) -> str:
     """Return the token that every form of this session contains."""
-    token: str = request.session.setdefault("csrf", _new_token())
-    return token
+    if "csrf" not in request.session:  # a session that does not change sets no cookie, which could undo a logout
+        request.session["csrf"] = _new_token()
+    return str(request.session["csrf"])
 
 
 def post(bodies: RequestBodies, view: PostView) -> Callable[[Request], Awaitable[Response]]:

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from schemas.messages import Cancellation
 from schemas.status import DeliveryStatus
 from worker import log
+from worker.bus.streams import OUTAGES
 from worker.config.settings import parse_stores
 from worker.container import Container
 from worker.database import accounts, deliveries, inbox
@@ -136,6 +137,13 @@ def _load_stores(services: Container, wanted: Wanted, _target: str) -> str | Non
     return None
 
 
+def _replay(services: Container, wanted: Wanted, target: str) -> str | None:
+    try:
+        return _done(services.operations.replay(target, wanted.by))
+    except OUTAGES:
+        return "Redis does not answer"
+
+
 def _done(changed: object) -> str | None:
     return "there was nothing to do any more" if changed is None or changed is False else None
 
@@ -220,7 +228,7 @@ DEEDS: dict[Action, Deed] = {
     Action.REPLAY: Deed(
         "Replay",
         "The message is put on the stream again and read like a new one.",
-        lambda services, wanted, target: _done(services.operations.replay(target, wanted.by)),
+        _replay,
         on="message",
     ),
     Action.DISCARD: Deed(

@@ -110,7 +110,7 @@ class Pages:
             csrf=csrf_token(request),
             path=request.url.path,
             here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
-            notice=request.session.pop(NOTICE, None),
+            notice=request.session.pop(NOTICE) if NOTICE in request.session else None,
             needing=len(self.snapshot.troubles()),
             **values,
         )
