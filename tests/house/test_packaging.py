@@ -43,6 +43,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text().splitlines()
 PROGRAM, TESTING = ("schemas", "tasks", "worker"), ("benchmarks", "docs", "tests")
 WITHOUT_IMPORT = {
     "flower": "`order-sync flower` runs it",
+    "itsdangerous": "Starlette signs the session cookies of the desk with it",
     "psycopg": "SQLAlchemy loads it for a postgresql:// address",
     "tzdata": "zoneinfo reads it where the system has no time zones",
 }

@@ -4,7 +4,7 @@ import re
 
 import typer
 
-from worker.cli.base import RUN, app, console, fail
+from worker.cli.base import RUN, Json, app, fail, report
 
 desk = typer.Typer(help="The operators' desk.", no_args_is_help=True)
 app.add_typer(desk, name="desk", rich_help_panel=RUN)
@@ -16,7 +16,7 @@ def _about() -> None:
 
 
 @desk.command("password")
-def password(name: str = typer.Argument(help="The name of the operator.")) -> None:
+def password(name: str = typer.Argument(help="The name of the operator."), *, as_json: bool = Json) -> None:
     """Ask for a password, and print the setting with which the operator may log in."""
     from worker.config.settings import USER_NAME  # noqa: PLC0415 - a command imports what it needs when it runs
     from worker.web.desk.access import hash_password  # noqa: PLC0415
@@ -24,4 +24,5 @@ def password(name: str = typer.Argument(help="The name of the operator.")) -> No
     if not re.fullmatch(USER_NAME, name.lower()):
         fail(f"{name} is no user name: use letters, digits and _", 2)
     secret = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    console.print(f"ORDER_SYNC_DESK__USERS__{name.upper()}='{hash_password(secret)}'")
+    variable, hashed = f"ORDER_SYNC_DESK__USERS__{name.upper()}", hash_password(secret)
+    report(f"{variable}='{hashed}'", {"variable": variable, "value": hashed}, as_json=as_json)

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -68,7 +67,8 @@ def environment() -> Environment:
 
 
 def _harmless(value: Any) -> Any:
-    return printable(value, "\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
+    is_markup = hasattr(value, "__html__")
+    return printable(value, "\n\t") if isinstance(value, str) and not is_markup else value
 
 
 @dataclass
