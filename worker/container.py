@@ -44,14 +44,18 @@ from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
 from worker.services.ingest import Ingest
 from worker.services.lost_commits import LostCommits
+from worker.services.operations import Operations
 from worker.services.order_fetch import OrderFetch
 from worker.services.outcomes import Outcomes
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
 from worker.services.retention import Retention
 from worker.services.sweep import Sweep
+from worker.services.system_health import SystemHealth
 from worker.services.tracking import Tracking
+from worker.services.troubles import Troubles
 from worker.services.updates import Updates
+from worker.services.worker_heartbeats import WorkerHeartbeats
 from worker.services.write_back import WriteBack
 
 ATTEMPT_BITS = 53
@@ -374,6 +378,28 @@ class Container:
     def decisions(self) -> Decisions:
         """The service that applies the decisions of operators."""
         return Decisions(self.updates, self.terms, self.clock)
+
+    @cached_property
+    def operations(self) -> Operations:
+        """The service for what an operator does about accounts, stores and dead letters."""
+        return Operations(self.database, self.bus, self.clock)
+
+    @cached_property
+    def worker_heartbeats(self) -> WorkerHeartbeats:
+        """The service that records which workers run."""
+        return WorkerHeartbeats(self.database, self.clock)
+
+    @cached_property
+    def system_health(self) -> SystemHealth:
+        """The service that measures whether the parts of the system work."""
+        return SystemHealth(self.database, self.bus, self.breaker, tuple(self.codecs), self.clock)
+
+    @cached_property
+    def troubles(self) -> Troubles:
+        """The service that finds what needs an operator."""
+        carriers_call = any(codec.capabilities.callbacks != "none" for codec in self.codecs.values())
+        awaits_callbacks = bool(self.settings.public_url) and carriers_call
+        return Troubles(self.database, self.system_health, self.terms, awaits_callbacks)
 
     # --- start and end ------------------------------------------------------------------------------------------------
 

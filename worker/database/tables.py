@@ -99,9 +99,9 @@ class DeliveryRow(SQLModel, table=True):
         ),
         # deliveries.find, inbox.unknown_orders, outbox.event_keys
         Index("delivery_order", "order_id"),
-        # deliveries.recent, deliveries.rejected_counts
+        # deliveries.recent, deliveries.rejected_counts, search.search, search.find_by_phone
         Index("delivery_created", "created_at"),
-        # deliveries.attention_counts
+        # deliveries.attention_counts, diagnostics.asking, search.search
         Index(
             "delivery_asking",
             "attention_reasons",
@@ -174,6 +174,12 @@ class AttemptRow(SQLModel, table=True):
             "ref",
             unique=True,
             **_where("ended_at IS NULL AND ref IS NOT NULL"),
+        ),
+        # diagnostics.reported_statuses
+        Index(
+            "attempt_anomalous",
+            "delivery_id",
+            **_where("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
         ),
     )
 
@@ -265,6 +271,14 @@ class DeadLetterRow(SQLModel, table=True):
     """An unreadable message in its original form, with the reason."""
 
     __tablename__ = "dead_letter"
+    __table_args__ = (
+        # inbox.dead_letters, diagnostics.dead_letters
+        Index(
+            "dead_letter_waiting",
+            "received_at",
+            **_where("settled_at IS NULL"),
+        ),
+    )
 
     id: str = Field(primary_key=True, max_length=36)
     raw: bytes = Field(sa_type=LargeBinary)
@@ -352,6 +366,28 @@ class StatusMappingRow(SQLModel, table=True):
     mapped_at: datetime = _time(nullable=False)
 
 
+class OperatorActionRow(SQLModel, table=True):
+    """What an operator did, and why. A row never changes."""
+
+    __tablename__ = "operator_action"
+    __table_args__ = (
+        # operator_actions.of_delivery
+        Index(
+            "operator_action_delivery",
+            "delivery_id",
+            **_where("delivery_id IS NOT NULL"),
+        ),
+    )
+
+    position: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    at: datetime = _time(nullable=False)
+    operator: str
+    action: str
+    reason: str = _text()
+    delivery_id: str | None = Field(default=None, max_length=36)
+    subject: str | None = _text(nullable=True)
+
+
 class WriteBackRow(SQLModel, table=True):
     """When a delivery is next compared with the platform, and the last known state of its order on the platform."""
 
@@ -422,6 +458,7 @@ CALLBACK = SQLModel.metadata.tables["callback"]
 SHOP = SQLModel.metadata.tables["shop"]
 ACCOUNT = SQLModel.metadata.tables["account"]
 STATUS_MAPPING = SQLModel.metadata.tables["status_mapping"]
+OPERATOR_ACTION = SQLModel.metadata.tables["operator_action"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
 LEASE = SQLModel.metadata.tables["lease"]
 CLOCK = SQLModel.metadata.tables["clock"]

@@ -83,6 +83,14 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index(
+        "dead_letter_waiting",
+        "dead_letter",
+        ["received_at"],
+        unique=False,
+        postgresql_where=sa.text("settled_at IS NULL"),
+        sqlite_where=sa.text("settled_at IS NULL"),
+    )
     op.create_table(
         "delivery",
         sa.Column("id", sa.String(36), nullable=False),
@@ -194,6 +202,25 @@ def upgrade() -> None:
         sqlite_where=sa.text("fetch_at IS NOT NULL"),
     )
     op.create_table(
+        "operator_action",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("operator", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("delivery_id", sa.String(36), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("position"),
+    )
+    op.create_index(
+        "operator_action_delivery",
+        "operator_action",
+        ["delivery_id"],
+        unique=False,
+        postgresql_where=sa.text("delivery_id IS NOT NULL"),
+        sqlite_where=sa.text("delivery_id IS NOT NULL"),
+    )
+    op.create_table(
         "placed_order",
         sa.Column("delivery_id", sa.String(36), nullable=False),
         sa.Column("order", sa.Text(), nullable=False),
@@ -287,6 +314,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("token"),
+    )
+    op.create_index(
+        "attempt_anomalous",
+        "attempt",
+        ["delivery_id"],
+        unique=False,
+        postgresql_where=sa.text("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
+        sqlite_where=sa.text("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
     )
     op.create_index("attempt_delivery", "attempt", ["delivery_id"], unique=False)
     op.create_index(
