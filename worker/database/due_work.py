@@ -7,12 +7,14 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Executable,
     ScalarSelect,
     Select,
     bindparam,
+    case,
     exists,
     false,
     func,
@@ -135,14 +137,19 @@ def _is_due(*which: ColumnElement[bool]) -> ColumnElement[bool]:
     return first.scalar_subquery().is_not(None)
 
 
-def _due_steps() -> Select[tuple[str, str | None]]:
-    """Return the query for the due steps that this version knows, each with its carriers."""
+def _known_steps() -> CTE:
+    """Return the steps that this version knows, each with its carriers and at last with NULL as its carrier."""
     step, carrier = DELIVERY.c.step, DELIVERY.c.step_carrier
     known = union_all(*(select(literal(each.value).label("step")) for each in Step)).cte("known")
     first = select(known.c.step, _lowest(carrier, step == known.c.step).label("carrier"))
     found = first.cte("found", recursive=True)
     following = _lowest(carrier, step == found.c.step, carrier > found.c.carrier)
-    found = found.union_all(select(found.c.step, following).where(found.c.carrier.is_not(None)))
+    return found.union_all(select(found.c.step, following).where(found.c.carrier.is_not(None)))
+
+
+def _due_steps() -> Select[tuple[str, str | None]]:
+    """Return the query for the due steps that this version knows, each with its carriers."""
+    step, carrier, found = DELIVERY.c.step, DELIVERY.c.step_carrier, _known_steps()
     # The list of the carriers of a step ends with NULL, for the deliveries without a carrier.
     due = _is_due(step == found.c.step, carrier == found.c.carrier)
     due_without_carrier = found.c.carrier.is_(None) & _is_due(step == found.c.step, carrier.is_(None))
@@ -157,7 +164,21 @@ def _unknown_steps() -> Select[tuple[str]]:
     return select(found.c.step).where(found.c.step.not_in(list(Step)), _is_due(step == found.c.step))
 
 
-_DUE_STEPS, _UNKNOWN_STEPS = _due_steps(), _unknown_steps()
+def _due_since() -> Select[tuple[str, str | None, datetime | None]]:
+    step, carrier, found = DELIVERY.c.step, DELIVERY.c.step_carrier, _known_steps()
+    earliest = _lowest(DELIVERY.c.next_run_at, step == found.c.step, carrier == found.c.carrier)
+    without_carrier = _lowest(DELIVERY.c.next_run_at, step == found.c.step, carrier.is_(None))
+    since = case((found.c.carrier.is_(None), without_carrier), else_=earliest)
+    return select(found.c.step, found.c.carrier, since.label("since"))
+
+
+_DUE_STEPS, _UNKNOWN_STEPS, _DUE_SINCE = _due_steps(), _unknown_steps(), _due_since()
+
+
+def due_since(connection: Connection) -> dict[tuple[Step, str | None], datetime]:
+    """Return the earliest time at which each step is due, by step and carrier. The time may be in the future."""
+    found = connection.execute(_DUE_SINCE)
+    return {(Step(row.step), row.carrier): row.since for row in found if row.since is not None}
 
 
 def unknown_steps(connection: Connection, now: datetime) -> list[str]:

@@ -65,6 +65,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("result IS NULL AND attempt_id IS NULL"),
         sqlite_where=sa.text("result IS NULL AND attempt_id IS NULL"),
     )
+    op.create_index("callback_newest", "callback", ["carrier", "position"], unique=False)
     op.create_table(
         "clock",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -82,6 +83,14 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "dead_letter_waiting",
+        "dead_letter",
+        ["received_at"],
+        unique=False,
+        postgresql_where=sa.text("settled_at IS NULL"),
+        sqlite_where=sa.text("settled_at IS NULL"),
     )
     op.create_table(
         "delivery",
