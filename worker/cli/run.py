@@ -98,15 +98,16 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     if not settings.redis_url:
         write_private(REDIS_URL_FILE, url)
     web, flower = _free_address(settings.web_address), _free_address(settings.flower_address)
-    chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "FLOWER_ADDRESS": flower}
+    desk = _free_address(settings.desk_address, taken=web)
+    chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "DESK_ADDRESS": desk, "FLOWER_ADDRESS": flower}
     supervisor.environ = {**supervisor.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
     _wait_and_check_redis(url)
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
-    for line in (f"Redis   {RedisUrl.parse(url).masked}", f"Web     http://{web}/readyz", f"Flower  http://{flower}"):
+    for line in (f"Redis   {RedisUrl.parse(url).masked}", f"Web     http://{web}", f"Desk    http://{desk}/readyz"):
         console.print(line)
-    console.print(f"Logs    {supervisor.logs}/")
+    console.print(f"Flower  http://{flower}\nLogs    {supervisor.logs}/")
     console.print("Press Ctrl-C to stop everything.")
     while True:
         for name in supervisor.watch():
@@ -116,11 +117,15 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
         time.sleep(0.5)
 
 
-def _free_address(address: str) -> str:
+def _free_address(address: str, taken: str = "") -> str:
+    """Return an address with a free port; `taken` is an address that was chosen before and is not yet in use."""
     from worker.local.supervisor import free_port
 
     host, _, port = address.rpartition(":")
-    found = f"{host}:{free_port(int(port), host.strip('[]'))}"
+    free = free_port(int(port), host.strip("[]"))
+    if str(free) == taken.rpartition(":")[2]:
+        free = free_port(free + 1, host.strip("[]"))
+    found = f"{host}:{free}"
     if found != address and port != "0":
         console.print(f"{address} is in use, so {found} is used. Change your proxy and callback URLs.", style="yellow")
     return found
@@ -304,13 +309,16 @@ def upgrade() -> None:
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
     from worker import log
-    from worker.web import create_web_app, server
+    from worker.web import count_answers, create_web_app, server
+    from worker.web.desk import create_desk_app
 
     services = open_container()
     services.warm_up()
     settings = services.settings
     log.setup(settings.log_level, settings.log_format)
-    server.serve(create_web_app(services), settings.web_address)
+    answers = count_answers(services)
+    public, desk = create_web_app(services, answers), create_desk_app(services, answers)
+    server.serve(public, settings.web_address, desk, settings.desk_address)
 
 
 @app.command(hidden=True)

@@ -94,8 +94,10 @@ class Settings(_Section):
     password: SecretStr = SecretStr("")
     """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"
-    """The address on which the web process listens for callbacks, health checks and metrics; with 0.0.0.0:8000, it
-    listens on all interfaces."""
+    """The address on which the web process listens for callbacks; with 0.0.0.0:8000, it listens on all interfaces."""
+    desk_address: Address = "127.0.0.1:8001"
+    """The address on which the web process answers `/livez`, `/readyz` and `/metrics`, without a password. It is for
+    your own network: no proxy should forward to it."""
     flower_address: Address = "127.0.0.1:5555"
     """The address on which Flower listens; outside loopback, `ORDER_SYNC_PASSWORD` must be set."""
     public_url: str = ""
@@ -121,6 +123,9 @@ class Settings(_Section):
     """The age above which a new order is rejected (`deadline_passed`): a number and `s`, `m`, `h` or `d`. The age is
     counted from the requested delivery time. For an order without such a time, the age is counted from the
     time at which it was placed or its food was ready, whichever is later."""
+    heartbeat_path: Path | None = None
+    """A file that a worker touches every five seconds while it consumes tasks; by default none. A file that is older
+    than a minute means that the worker is not alive. Each worker needs a file of its own."""
     log_format: Literal["console", "json", ""] = ""
     """The format of the logs; by default `console` on a terminal and `json` elsewhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import update as update_where
 
-from schemas.status import FINAL, AttemptState, DeliveryStatus
+from schemas.status import FINAL, AttemptState
 from worker import log
 from worker.database import mapping, outbox, write_backs
 from worker.database.batches import insert_rows, is_one_of, update_rows
@@ -111,13 +111,6 @@ def status_counts(connection: Connection) -> dict[str, int]:
         DELIVERY.c.next_run_at.is_not(None), DELIVERY.c.status.not_in(FINAL)
     )
     return {row[0]: row[1] for row in connection.execute(waiting.group_by(DELIVERY.c.status))}
-
-
-def rejected_counts(connection: Connection, since: datetime) -> dict[str, int]:
-    """Count the rejected deliveries that were created since a time, by reason."""
-    rejected = (DELIVERY.c.created_at >= since) & (DELIVERY.c.status == DeliveryStatus.REJECTED)
-    query = select(DELIVERY.c.reason, func.count()).where(rejected).group_by(DELIVERY.c.reason)
-    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def attention_counts(connection: Connection) -> dict[str, int]:

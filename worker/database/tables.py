@@ -75,8 +75,8 @@ class DeliveryRow(SQLModel, table=True):
 
     __tablename__ = "delivery"
     __table_args__ = (
-        # due_work.claim_deliveries, due_work.unknown_steps, deliveries.status_counts, accounts.resume,
-        # shops.save_shops, callbacks.tracked_at
+        # due_work.claim_deliveries, due_work.unknown_steps, due_work.oldest_steps, deliveries.status_counts,
+        # accounts.resume, shops.save_shops, callbacks.tracked_at
         Index(
             "delivery_due",
             "step",
@@ -99,7 +99,7 @@ class DeliveryRow(SQLModel, table=True):
         ),
         # deliveries.find, inbox.unknown_orders, outbox.event_keys
         Index("delivery_order", "order_id"),
-        # deliveries.recent, deliveries.rejected_counts, search.search, search.find_by_phone
+        # deliveries.recent, search.search, search.find_by_phone
         Index("delivery_created", "created_at"),
         # deliveries.attention_counts, diagnostics.asking, search.search
         Index(
@@ -160,7 +160,8 @@ class AttemptRow(SQLModel, table=True):
             "ref",
             **_where("ref IS NOT NULL"),
         ),
-        # This index allows at most one active attempt of a delivery, over all carriers (I1).
+        # This index allows at most one active attempt of a delivery, over all carriers (I1). `measurements.measure`
+        # reads it too, because it contains every live attempt.
         Index(
             "attempt_live",
             "delivery_id",
@@ -272,7 +273,7 @@ class DeadLetterRow(SQLModel, table=True):
 
     __tablename__ = "dead_letter"
     __table_args__ = (
-        # inbox.dead_letters, diagnostics.dead_letters
+        # inbox.dead_letters, diagnostics.dead_letters, measurements.measure
         Index(
             "dead_letter_waiting",
             "received_at",
@@ -297,6 +298,8 @@ class CallbackRow(SQLModel, table=True):
     __tablename__ = "callback"
     __table_args__ = (
         UniqueConstraint("carrier", "digest"),
+        # callbacks.entities_since, measurements.measure: without it, an account without callbacks reads all of them
+        Index("callback_newest", "carrier", "position"),
         Index(
             "callback_waiting",
             "try_at",

@@ -65,6 +65,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("result IS NULL AND attempt_id IS NULL"),
         sqlite_where=sa.text("result IS NULL AND attempt_id IS NULL"),
     )
+    op.create_index("callback_newest", "callback", ["carrier", "position"], unique=False)
     op.create_table(
         "clock",
         sa.Column("id", sa.Integer(), nullable=False),
