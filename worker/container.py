@@ -24,8 +24,10 @@ from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
 from worker.domain.delivery import Gate
 from worker.domain.eligibility import refusal
 from worker.enqueue import TaskQueue, WakeUp, join_tasks
+from worker.errors import SettingsError
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
+from worker.http.notifier import Notifier
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience.bulkhead import Bulkhead
 from worker.resilience.call_journal import CallJournal
@@ -44,6 +46,7 @@ from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
 from worker.services.ingest import Ingest
 from worker.services.lost_commits import LostCommits
+from worker.services.notifications import Notifications
 from worker.services.operations import Operations
 from worker.services.order_fetch import OrderFetch
 from worker.services.outcomes import Outcomes
@@ -401,6 +404,17 @@ class Container:
         awaits_callbacks = bool(self.settings.public_url) and carriers_call
         return Troubles(self.database, self.system_health, self.terms, awaits_callbacks)
 
+    @cached_property
+    def notifiers(self) -> dict[str, Notifier]:
+        """The channels to people. Raises SettingsError if an address is not usable."""
+        return {name: _notifier(name, channel.url.get_secret_value()) for name, channel in self.settings.notify.items()}
+
+    @cached_property
+    def notifications(self) -> Notifications:
+        """The service that tells people about troubles."""
+        channels = {name: notifier.send for name, notifier in self.notifiers.items()}
+        return Notifications(self.database, self.troubles, channels, self.clock)
+
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
@@ -420,6 +434,13 @@ class Container:
         for name in ("gateway", "database"):
             if name in self.__dict__:
                 getattr(self, name).close()
+
+
+def _notifier(name: str, url: str) -> Notifier:
+    try:
+        return Notifier(url)
+    except ValueError as error:
+        raise SettingsError(f"ORDER_SYNC_NOTIFY__{name.upper().replace('-', '_')}__URL {error}") from None
 
 
 def _terms(codec: Carrier) -> CarrierTerms:

@@ -2,6 +2,7 @@
 
     SettingsError           stop at the start and report every fault
     Forged                  answer 401 and change nothing
+    NotSentError            send the message to people again later
     CarrierError
     ├── Unavailable         repeat the call later: nothing happened at the carrier
     │   └── Postponed       the same, but not counted by the circuit breaker
@@ -23,6 +24,10 @@ class SettingsError(Exception):
 
 class Forged(Exception):
     """A callback without proof that the carrier sent it."""
+
+
+class NotSentError(Exception):
+    """A message to people that their service did not accept."""
 
 
 class CarrierError(Exception):

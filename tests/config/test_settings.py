@@ -55,6 +55,7 @@ def test_every_setting_has_a_default() -> None:
         "web_address": "127.0.0.1:8000",
         "desk_address": "127.0.0.1:8001",
         "flower_address": "127.0.0.1:5555",
+        "notify": {},
         "password": SecretStr(""),
         "public_url": "",
         "https_proxy": SecretStr(""),

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -168,13 +169,18 @@ def sandbox(
 
 
 @app.command(rich_help_panel=RUN)
-def check(*, as_json: bool = Json) -> None:
+def check(
+    *,
+    notify: bool = typer.Option(False, "--notify", help="Also send a message to every notification channel."),
+    as_json: bool = Json,
+) -> None:
     """Check the settings, database, Redis, broker, journal folder, stores, accounts, callbacks and the platform."""
     services = open_container()
     found = [_try(name, part, as_json=as_json) for name, part in _first_parts(services).items()]
     if found[0]:
         found.append(_try("stores", partial(_check_stores, services), as_json=as_json))
-    found += [_try(name, part, as_json=as_json) for name, part in _other_systems(services).items()]
+    others = {**_other_systems(services), **(_channels(services) if notify else {})}
+    found += [_try(name, part, as_json=as_json) for name, part in others.items()]
     raise typer.Exit(0 if all(found) else 1)
 
 
@@ -199,6 +205,11 @@ def _other_systems(services: "Container") -> dict[str, Check]:
     callbacks = {f"callbacks {name}": partial(_check_callbacks, services, name) for name in _with_kinds(services)}
     platform = {f"platform{_way(services, 'ordering')}": partial(_check_platform, services)}
     return {**carriers, **callbacks, **(platform if services.settings.ordering.base_url else {})}
+
+
+def _channels(services: "Container") -> dict[str, Check]:
+    title, body = "A test message of Order Sync", "Messages about troubles arrive here."
+    return {f"notify {name}": partial(each.send, title, body) for name, each in services.notifiers.items()}
 
 
 def _try(name: str, check: Check, *, as_json: bool) -> bool:
@@ -309,6 +320,7 @@ def upgrade() -> None:
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
     from worker import log
+    from worker.runtime.steps import notifying
     from worker.web import count_answers, create_web_app, server
     from worker.web.desk import create_desk_app
 
@@ -318,6 +330,7 @@ def web() -> None:
     log.setup(settings.log_level, settings.log_format)
     answers = count_answers(services)
     public, desk = create_web_app(services, answers), create_desk_app(services, answers)
+    threading.Thread(target=notifying().run, name="notifier", daemon=True).start()  # it also tells that no worker runs
     server.serve(public, settings.web_address, desk, settings.desk_address)
 
 

@@ -71,6 +71,16 @@ def _account(fields: Any) -> CarrierAccount:
 Address = Annotated[str, AfterValidator(_address)]
 
 
+class NotifyChannel(_Section):
+    """A person or a group who is told of troubles."""
+
+    url: SecretStr
+    """The address, in the notation of apprise (https://appriseit.com), such as `slack://...`, `mailtos://...`,
+    `pagerduty://...`, `ntfys://...` or `jsons://...` for a webhook. A channel gets one message for each trouble that
+    lasts half a minute, and one when the trouble is over. `order-sync check --notify` sends a message to every channel.
+    """
+
+
 class Settings(_Section):
     """The settings of a deployment. Secrets are `SecretStr`; addresses that may contain secrets are not in the repr."""
 
@@ -114,6 +124,7 @@ class Settings(_Section):
     `SSL_CERT_FILE` names. Without a file, the certificates of certifi are trusted."""
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
+    notify: Mapping[str, NotifyChannel] = Field(default_factory=dict)
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
     stores_file: Path = Path("stores.toml")

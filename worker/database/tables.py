@@ -391,6 +391,19 @@ class OperatorActionRow(SQLModel, table=True):
     subject: str | None = _text(nullable=True)
 
 
+class NoticeRow(SQLModel, table=True):
+    """A trouble, as one notification channel knows it."""
+
+    __tablename__ = "notice"
+
+    channel: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    title: str = _text()
+    since: datetime = _time(nullable=False)
+    told: bool = False
+    gone_since: datetime | None = _time()
+
+
 class WriteBackRow(SQLModel, table=True):
     """When a delivery is next compared with the platform, and the last known state of its order on the platform."""
 
@@ -463,6 +476,7 @@ ACCOUNT = SQLModel.metadata.tables["account"]
 STATUS_MAPPING = SQLModel.metadata.tables["status_mapping"]
 OPERATOR_ACTION = SQLModel.metadata.tables["operator_action"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
+NOTICE = SQLModel.metadata.tables["notice"]
 LEASE = SQLModel.metadata.tables["lease"]
 CLOCK = SQLModel.metadata.tables["clock"]
 IDENTITY = SQLModel.metadata.tables["identity"]

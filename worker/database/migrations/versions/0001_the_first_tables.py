@@ -203,6 +203,16 @@ def upgrade() -> None:
         sqlite_where=sa.text("fetch_at IS NOT NULL"),
     )
     op.create_table(
+        "notice",
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("told", sa.Boolean(), nullable=False),
+        sa.Column("gone_since", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("channel", "key"),
+    )
+    op.create_table(
         "operator_action",
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
