@@ -14,6 +14,9 @@
 A class exists only if some caller treats it differently from the other classes.
 """
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from schemas.status import Reason
 
 
@@ -25,8 +28,21 @@ class Forged(Exception):
     """A callback without proof that the carrier sent it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """When a call was sent, and after how many seconds it ended."""
+
+    at: datetime
+    seconds: float
+
+
 class CarrierError(Exception):
-    """A call that ended without a usable answer from the carrier."""
+    """A call that ended without a usable answer from the carrier.
+
+    `sent` is when the call was sent, if the gateway ended it.
+    """
+
+    sent: Sent | None = None
 
 
 class Unavailable(CarrierError):
