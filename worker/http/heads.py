@@ -4,9 +4,11 @@ A head shows which fields were sent or received. Of the values, it shows only wh
 statuses, codes and ids. A carrier's free text is shown only if a call failed, and only after its redaction.
 """
 
-import json
 import re
+from functools import lru_cache
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from schemas.order import Order
 from worker.http.call import Call
@@ -32,13 +34,19 @@ PART = re.compile(
 FORM_VALUE = re.compile(r"=[^&]*")
 
 
-def request_head(call: Call) -> str:
-    """Return the method, the path, and the body without its texts and long numbers."""
+def request_line(call: Call) -> str:
+    """Return the method, the path and the names of the query's values."""
     line = f"{call.method} {call.path}"
     if call.query:
         line += "?" + "&".join(f"{name}={HIDDEN}" for name, _ in call.query)
+    return line[:LONGEST]
+
+
+def request_head(call: Call) -> str:
+    """Return the method, the path, and the body without its texts and long numbers."""
+    line = request_line(call)
     if not call.body:
-        return line[:LONGEST]
+        return line
     body = call.body[: 4 * LONGEST].decode("utf-8", "replace")
     is_json = body[0] in "{["
     shown = PART.sub(lambda part: part[1] or HIDDEN, body) if is_json else FORM_VALUE.sub(f"={HIDDEN}", body)
@@ -52,8 +60,8 @@ def reply_head(body: bytes, order: Order | None) -> str:
     if len(body) > PARSED:
         return f"{len(body)} bytes"
     try:
-        shown = json.dumps(_redacted(json.loads(body), "", order), ensure_ascii=False)
-    except (ValueError, RecursionError):
+        shown = to_json(_redacted(from_json(body), "", order)).decode()
+    except ValueError:
         shown = redact_all(body[: 4 * LONGEST].decode("utf-8", "replace"), order) if order else f"{len(body)} bytes"
     return single_line(shown, LONGEST)
 
@@ -84,6 +92,7 @@ def _redacted_text(text: str, name: str, order: Order | None) -> str:
     return text if name in WORDS and API_WORD.fullmatch(text) else HIDDEN if text else ""
 
 
+@lru_cache(maxsize=1024)
 def _last_word(name: str) -> str:
     """Return the last word of a name; the whole name if that word is `code`, because a door has a code, too."""
     found = LAST_WORD.search(name)

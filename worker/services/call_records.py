@@ -3,7 +3,7 @@
 from worker.database.carrier_calls import RecordedCall, Verdict
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 from worker.http.call import Call, Outcome, Reply
-from worker.http.heads import reply_head, request_head
+from worker.http.heads import reply_head, request_head, request_line
 from worker.http.redaction import single_line
 from worker.services.outcomes import PendingCall
 
@@ -27,7 +27,8 @@ def record_of(pending: PendingCall, call: Call, outcome: Outcome, response: obje
         outcome.status if isinstance(outcome, Reply) else None,
         _verdict(error),
         single_line(str(error)) if error else None,
-        request_head(call),
+        # The fields of a request that was answered tell nothing new, and to redact them costs more than the record.
+        request_line(call) if error is None else request_head(call),
         reply_head(outcome.body, order) if shown and isinstance(outcome, Reply) else None,
     )
 
