@@ -34,7 +34,7 @@ def test_an_accepted_create_is_recorded(simulation: Simulation) -> None:
     assert (call.operation, call.status, call.verdict, call.reason) == ("create", 200, Verdict.ANSWERED, None)
     assert call.request.startswith("POST /api/")
     assert call.reply is not None
-    assert '"is_successful": true' in call.reply
+    assert '"is_successful":true' in call.reply
 
 
 def test_a_refusal_is_recorded_with_its_reason(simulation: Simulation) -> None:
