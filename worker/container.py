@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 
 from celery import Celery, current_app
@@ -55,6 +55,7 @@ from worker.services.relay import Relay
 from worker.services.retention import Retention
 from worker.services.sweep import Sweep
 from worker.services.system_health import SystemHealth
+from worker.services.timeline import Timelines
 from worker.services.tracking import Tracking
 from worker.services.troubles import Troubles
 from worker.services.updates import Updates
@@ -374,8 +375,14 @@ class Container:
 
     @cached_property
     def retention(self) -> Retention:
-        """The service that trims the streams."""
-        return Retention(self.bus, self.settings.events_keep, self.clock)
+        """The service that removes what nobody needs any more."""
+        keep_calls = timedelta(days=self.settings.keep_calls_days)
+        return Retention(self.bus, self.database, self.settings.events_keep, keep_calls, self.clock)
+
+    @cached_property
+    def timelines(self) -> Timelines:
+        """The service that shows the history of a delivery."""
+        return Timelines(self.database, self.file_shops)
 
     @cached_property
     def decisions(self) -> Decisions:

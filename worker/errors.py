@@ -15,6 +15,9 @@
 A class exists only if some caller treats it differently from the other classes.
 """
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from schemas.status import Reason
 
 
@@ -30,8 +33,21 @@ class NotSentError(Exception):
     """A message to people that their service did not accept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """When a call was sent, and after how many seconds it ended."""
+
+    at: datetime
+    seconds: float
+
+
 class CarrierError(Exception):
-    """A call that ended without a usable answer from the carrier."""
+    """A call that ended without a usable answer from the carrier.
+
+    `sent` is when the call was sent, if the gateway ended it.
+    """
+
+    sent: Sent | None = None
 
 
 class Unavailable(CarrierError):

@@ -52,6 +52,7 @@ def test_every_setting_has_a_default() -> None:
         "orders_stream": "orders",
         "events_stream": "deliveries",
         "events_keep": 100_000,
+        "keep_calls_days": 30,
         "web_address": "127.0.0.1:8000",
         "desk_address": "127.0.0.1:8001",
         "flower_address": "127.0.0.1:5555",

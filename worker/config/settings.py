@@ -101,6 +101,8 @@ class Settings(_Section):
     events_keep: int = Field(default=100_000, ge=0)
     """How many of the newest events stay on the stream. An older event stays until every consumer group has
     acknowledged it."""
+    keep_calls_days: float = Field(default=30, gt=0)
+    """For how many days the record of a call to a carrier is kept."""
     password: SecretStr = SecretStr("")
     """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"

@@ -166,14 +166,22 @@ def advance_sequence(connection: Connection, delivery_id: str, sequence: int) ->
 
 
 def update(
-    connection: Connection, ids: Iterable[str], decide: Decision, known: Collection[Delivery] = ()
+    connection: Connection,
+    ids: Iterable[str],
+    decide: Decision,
+    known: Collection[Delivery] = (),
+    store: Callable[[Connection, Sequence[Change]], None] | None = None,
 ) -> list[Change]:
     """Lock deliveries, call `decide` for each, and save the changes; return the changes as they are stored.
 
     `known` are deliveries as they were read or stored before. A known delivery is not read again unless it has changed.
+    `store` stores more in the same transaction.
     """
     found = _lock(connection, list(ids), known) if known else load(connection, ids, lock=True)
-    return _save(connection, [(before, change) for before in found if (change := decide(before))], lease_until=None)
+    changes = _save(connection, [(before, change) for before in found if (change := decide(before))], lease_until=None)
+    if store is not None:
+        store(connection, changes)
+    return changes
 
 
 def _lock(connection: Connection, ids: Sequence[str], known: Iterable[Delivery]) -> list[Delivery]:

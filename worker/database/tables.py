@@ -308,7 +308,7 @@ class CallbackRow(SQLModel, table=True):
         Index(
             "callback_of_attempt",
             "attempt_id",
-            **_where("result IS NULL AND attempt_id IS NOT NULL"),
+            **_where("attempt_id IS NOT NULL"),
         ),
         Index(
             "callback_of_nobody",
@@ -404,6 +404,30 @@ class NoticeRow(SQLModel, table=True):
     gone_since: datetime | None = _time()
 
 
+class CarrierCallRow(SQLModel, table=True):
+    """A call that was sent to a carrier for an attempt. A row never changes, and is deleted when it is old."""
+
+    __tablename__ = "carrier_call"
+    __table_args__ = (
+        # carrier_calls.delete_before
+        Index("carrier_call_sent", "sent_at"),
+    )
+
+    # The key begins with the attempt, so that it serves carrier_calls.of_attempts, too.
+    attempt_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    sent_at: datetime = Field(sa_column=Column(UtcDateTime, primary_key=True))
+    operation: str = Field(primary_key=True)
+    delivery_id: str = Field(max_length=36)
+    account: str
+    milliseconds: int
+    status: int | None = None
+    verdict: str
+    reason: str | None = _text(nullable=True)
+    request: str = _text()
+    reply: str | None = _text(nullable=True)
+    trace_id: str | None = None
+
+
 class WriteBackRow(SQLModel, table=True):
     """When a delivery is next compared with the platform, and the last known state of its order on the platform."""
 
@@ -474,6 +498,7 @@ CALLBACK = SQLModel.metadata.tables["callback"]
 SHOP = SQLModel.metadata.tables["shop"]
 ACCOUNT = SQLModel.metadata.tables["account"]
 STATUS_MAPPING = SQLModel.metadata.tables["status_mapping"]
+CARRIER_CALL = SQLModel.metadata.tables["carrier_call"]
 OPERATOR_ACTION = SQLModel.metadata.tables["operator_action"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
 NOTICE = SQLModel.metadata.tables["notice"]

@@ -54,8 +54,8 @@ def upgrade() -> None:
         "callback",
         ["attempt_id"],
         unique=False,
-        postgresql_where=sa.text("result IS NULL AND attempt_id IS NOT NULL"),
-        sqlite_where=sa.text("result IS NULL AND attempt_id IS NOT NULL"),
+        postgresql_where=sa.text("attempt_id IS NOT NULL"),
+        sqlite_where=sa.text("attempt_id IS NOT NULL"),
     )
     op.create_index(
         "callback_of_nobody",
@@ -212,6 +212,23 @@ def upgrade() -> None:
         sa.Column("gone_since", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("channel", "key"),
     )
+    op.create_table(
+        "carrier_call",
+        sa.Column("attempt_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("operation", sa.String(), nullable=False),
+        sa.Column("delivery_id", sa.String(36), nullable=False),
+        sa.Column("account", sa.String(), nullable=False),
+        sa.Column("milliseconds", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("verdict", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("reply", sa.Text(), nullable=True),
+        sa.Column("trace_id", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("attempt_id", "sent_at", "operation"),
+    )
+    op.create_index("carrier_call_sent", "carrier_call", ["sent_at"], unique=False)
     op.create_table(
         "operator_action",
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
