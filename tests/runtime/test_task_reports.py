@@ -43,14 +43,14 @@ class Monitor:
 
 def test_work_that_succeeds_is_a_task_that_succeeded() -> None:
     monitor, done = Monitor(), []
-    monitor.reports.run("deliveries.book", ["cervo", ["d-1"]], lambda: done.append("done"))
-    task = {"name": "deliveries.book", "args": "['cervo', ['d-1']]", "exception": None, "state": "SUCCESS"}
+    monitor.reports.run("deliveries.book cervo", "2011", lambda: done.append("done"))
+    task = {"name": "deliveries.book cervo", "args": "2011", "exception": None, "state": "SUCCESS"}
     assert (done, monitor.tasks()) == (["done"], [task])
 
 
 def test_work_that_is_not_over_is_a_task_that_has_started() -> None:
     monitor, states = Monitor(), []
-    monitor.reports.run("deliveries.book", [], lambda: states.extend(monitor.tasks()))
+    monitor.reports.run("deliveries.book", "", lambda: states.extend(monitor.tasks()))
     assert [each["state"] for each in states] == ["STARTED"]
 
 
@@ -61,9 +61,9 @@ def test_work_that_fails_is_a_task_that_failed_and_its_error_is_logged_and_not_r
         raise KeyError("+4566112233")
 
     with capture_logs() as logs:
-        monitor.reports.run("deliveries.book", ["cervo", ["d-1"]], fail)
+        monitor.reports.run("deliveries.book cervo", "2011", fail)
     assert [(each["state"], each["exception"]) for each in monitor.tasks()] == [("FAILURE", "KeyError")]
-    assert [(each["event"], each["task"]) for each in logs] == [("task.failed", "deliveries.book")]
+    assert [(each["event"], each["task"]) for each in logs] == [("task.failed", "deliveries.book cervo")]
 
 
 class Hanging:
@@ -87,7 +87,7 @@ def test_no_work_waits_for_a_broker_that_hangs_however_many_reports_there_are() 
     with closing(Hanging()) as app:
         reports = TaskReports(app, "worker@here")  # type: ignore[arg-type]
         for number in range(MAX_WAITING):
-            reports.run("deliveries.book", [], lambda number=number: done.append(number))  # type: ignore[misc]
+            reports.run("deliveries.book", "", lambda number=number: done.append(number))  # type: ignore[misc]
         reports.close()
     assert done == list(range(MAX_WAITING))
 

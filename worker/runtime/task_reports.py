@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Any
@@ -31,13 +31,13 @@ class TaskReports:
         self._closed = threading.Event()
         threading.Thread(target=self._send_all, name="task-reports", daemon=True).start()
 
-    def run(self, name: str, arguments: Sequence[object], work: Callable[[], None]) -> None:
-        """Run work as a task with this name and these arguments, which must contain no personal data.
+    def run(self, name: str, arguments: str, work: Callable[[], None]) -> None:
+        """Run work as a task with this name and these arguments, as Flower shows them, without personal data.
 
         An error of the work is logged and reported, and not raised.
         """
         uuid, began = str(uuid4()), time.monotonic()
-        self._report("received", uuid, name=name, args=repr(arguments), kwargs="{}", retries=0, eta=None, root_id=uuid)
+        self._report("received", uuid, name=name, args=arguments, kwargs="{}", retries=0, eta=None, root_id=uuid)
         self._report("started", uuid)
         try:
             work()
