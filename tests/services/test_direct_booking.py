@@ -45,6 +45,7 @@ class Booking:
         self.served = list(STORES)
         self.batches = 0
         self.tasks: list[tuple[str, str]] = []
+        self.problems: list[str] = []
         self._before = self._depths()
         simulation.direct_booking = lambda: simulation.container.direct_booking(
             self.accounts, self.threads, self.run_task
@@ -54,9 +55,9 @@ class Booking:
         self.batches += 1
         return self.served
 
-    def run_task(self, name: str, arguments: str, work: Callable[[], None]) -> None:
+    def run_task(self, name: str, arguments: str, work: Callable[[], str]) -> None:
         self.tasks.append((name, arguments))
-        work()
+        self.problems.append(work())
 
     def place(self, carrier: str, order_id: str = "2011", **more: Any) -> None:
         """Place an order of a shop whose first carrier this is, and read its message."""
@@ -91,6 +92,14 @@ def test_a_new_order_is_booked_without_a_task_of_the_queue(booking: Booking, car
     assert (delivery.status, booking.attempts(), booking.queued()) == ("created", ["created"], {})
     assert booking.simulation.ledger() == [(carrier, delivery.attempts[0].ref)]
     assert booking.tasks == [(f"deliveries.book {carrier}", "2011")]
+
+
+def test_a_booking_returns_its_problems_as_a_task_does(booking: Booking) -> None:
+    booking.simulation.inject_fault("error_after", "borzo", operation="create")
+    booking.place("borzo", "1")
+    booking.place("cervo", "2")
+    booking.threads.run()
+    assert booking.problems == ["1 outcome unknown", ""]
 
 
 def test_the_orders_of_one_batch_are_booked_together_at_each_carrier(booking: Booking) -> None:

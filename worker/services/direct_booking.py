@@ -31,8 +31,10 @@ MAX_CREATES = 400
 The gateway opens 64 connections to an account at a time. If a carrier answers within two seconds, all of these creates
 start within the time that they have.
 """
-RunTask = Callable[[str, str, Callable[[], None]], None]
+RunTask = Callable[[str, str, Callable[[], str]], None]
 """Runs a function, and reports it as a task with this name and these arguments, as Flower shows them. Raises nothing.
+
+The function returns its problems in one line.
 """
 
 
@@ -132,9 +134,9 @@ class Bookings:
                 self._direct.executor.submit(self._send, account, held, begun, claimed_at)
 
     def _send(self, account: _Account, held: ExitStack, begun: Sequence[Change], claimed_at: datetime) -> None:
-        def work() -> None:
+        def work() -> str:
             calls, book = self._direct.calls, self._direct.actions.book
-            calls.send(account.codec, pending_calls(begun), book, account.file, claimed_at)
+            return calls.send(account.codec, pending_calls(begun), book, account.file, claimed_at)
 
         with held:
             orders = {change.delivery.id: change.delivery.order.order_id for change in begun}
