@@ -75,6 +75,14 @@ def test_flower_shows_the_id_of_a_delivery_whose_order_is_not_known(app: Celery)
     ]
 
 
+def test_flower_shows_the_order_of_a_task_that_is_sent_again(app: Celery) -> None:
+    queue = TaskQueue(app)
+    queue.enqueue_next_steps(due("a"), START)
+    shown(app)
+    queue.send([("deliveries.book", ["cervo", ["a"]])])
+    assert shown(app) == [("deliveries.book cervo", "2011")]
+
+
 def test_flower_shows_only_the_first_ids_of_a_large_task(app: Celery) -> None:
     ids = [f"{number:08}" for number in range(50)]
     TaskQueue(app).send([("deliveries.track", ["borzo", ids])])

@@ -12,6 +12,7 @@ from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from kombu.utils.functional import LRUCache
 
 from worker import log
 from worker.domain.delivery import Delivery, Step
@@ -27,6 +28,8 @@ WakeUp = tuple[str, list[object]]
 OrderIds = Mapping[str, str]
 """The platform's ids of orders, by the id of their delivery."""
 NO_ORDER_IDS: OrderIds = MappingProxyType({})
+MAX_ORDERS = 10_000
+"""The most orders of which a process remembers the id for Flower."""
 MAX_SHOWN = 200
 """The most characters of the ids that Flower shows of one task."""
 
@@ -81,20 +84,23 @@ class TaskQueue:
 
     Many changes need the relay at the same time. One message for each change would cost more than the relay itself.
     """
+    orders: LRUCache[str, str] = field(default_factory=lambda: LRUCache(limit=MAX_ORDERS))
+    """The orders of the last tasks, for Flower: a task that waited for a slot is sent again by its delivery ids."""
 
     def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:
         """Send wake-up tasks. If the broker is unreachable, only log that the tasks are lost.
 
-        Flower shows a delivery as its order in `orders`; without one, by the id of the delivery.
+        Flower shows the id of an order that `orders` has or had lately, and otherwise the id of the delivery.
         If the relay is running in this process, another run is requested, and no task is sent for the relay.
         """
+        self.orders.update(orders)
         wanted = [task for task in tasks if task != publish_task() or not self.relay.request()]
         if not wanted:
             return
         try:
             with self.app.producer_or_acquire() as producer:
                 for name, arguments in wanted:
-                    shadow, argsrepr = shown_name(name, arguments), shown_arguments(arguments, orders)
+                    shadow, argsrepr = shown_name(name, arguments), shown_arguments(arguments, self.orders)
                     self.app.send_task(name, args=arguments, shadow=shadow, argsrepr=argsrepr, producer=producer)
         except (OperationalError, OSError) as error:
             logger.warning("task.lost", error=type(error).__name__, count=len(wanted))
