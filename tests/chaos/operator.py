@@ -8,12 +8,14 @@ from schemas.status import AttentionReason, DeliveryStatus
 from worker import log
 from worker.container import Container
 from worker.database import accounts, deliveries
+from worker.domain import operator
 from worker.domain.delivery import Delivery, OfferDecision
 
 INTERVAL = 0.5
 MEANINGS = {"order:6": DeliveryStatus.DELIVERED}
 """What the sandbox's unknown statuses mean."""
 logger = log.get(__name__)
+OPERATOR = operator.Operator("chaos")
 
 
 class Operator:
@@ -43,7 +45,7 @@ class Operator:
         }
         for carrier, status in found - self._mapped:
             if status in MEANINGS:
-                self._container.decisions.map_status(carrier, status, MEANINGS[status])
+                self._container.decisions.map_status(carrier, status, MEANINGS[status], OPERATOR)
             self._mapped.add((carrier, status))
 
     def _decide_offers(self, waiting: Iterable[Delivery]) -> None:
@@ -53,5 +55,5 @@ class Operator:
                 continue
             decision = self._dice.choice([OfferDecision.ACCEPT, OfferDecision.DENY, None])
             if decision is not None:
-                self._container.decisions.decide_offer(each.id, decision)
+                self._container.decisions.decide_offer(each.id, decision, OPERATOR)
             self._seen.add(each.id)

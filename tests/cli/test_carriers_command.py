@@ -1,7 +1,9 @@
 """`order-sync carriers`: the accounts, their pauses and the mapping of carrier statuses."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,12 +11,23 @@ from schemas.status import Cause, DeliveryStatus
 from tests.cli.commands import CommandLine, apply_create_outcome, change
 from tests.web.edge import NOW
 from worker.carriers.port import Booked, Observation, Raw
-from worker.cli.base import when
+from worker.cli.base import age, when
 from worker.config.settings import load
 from worker.container import Container
 from worker.database import accounts, deliveries
 from worker.domain import lifecycle
 from worker.http.call import CallClass, Operation
+
+
+def cells(line: str) -> list[str]:
+    """Return the cells of a row of a table."""
+    return re.split(r" {2,}", line.strip())
+
+
+def paused_for(text: str, since: datetime = NOW) -> str:
+    """Return the text of a pause that began at a time."""
+    by, because = text.split(":", 1)
+    return f"paused by {by} for {age(since, datetime.now(UTC))}:{because}"
 
 
 def test_accounts_are_listed_with_their_pauses_circuit_breakers_and_rate_limits(
@@ -27,10 +40,11 @@ def test_accounts_are_listed_with_their_pauses_circuit_breakers_and_rate_limits(
         connected.breaker.record("cervo", CallClass.READ, good=0, bad=5)
         connected.rate_limiter.acquire("cervo", "1/second", Operation.PROBE, 0)
         listed, documents = command_line("carriers"), command_line("carriers", "--json").documents
-    assert [line.split("  ")[:3] for line in listed.lines] == [
-        ["borzo", "borzo", "paused by carrier since 2026-11-21T17:00:00Z: HTTP 401"],
-        ["cervo", "cervo", "active"],
-        ["deliverit", "deliverit", "active"],
+    assert [cells(line)[:4] for line in listed.lines] == [
+        ["account", "kind", "calls", "breakers"],
+        ["borzo", "borzo", paused_for("carrier: HTTP 401"), "closed"],
+        ["cervo", "cervo", "active", "read open 30 s"],
+        ["deliverit", "deliverit", "active", "closed"],
     ]
     assert documents[0]["paused"] == {"since": "2026-11-21T17:00:00Z", "by": "carrier", "because": "HTTP 401"}
     assert documents[1]["breakers"]["read"]["state"] == "open"
@@ -49,10 +63,8 @@ def test_accounts_are_listed_with_their_pauses_circuit_breakers_and_rate_limits(
 
 def test_accounts_are_listed_while_redis_is_unavailable(command_line: CommandLine) -> None:
     result = command_line("carriers")
-    assert (result.code, result.lines[1]) == (
-        0,
-        "cervo  cervo  active  breakers unknown (Redis is unavailable)  budget unknown (Redis is unavailable)",
-    )
+    unknown = "unknown (Redis is unavailable)"
+    assert (result.code, cells(result.lines[2])) == (0, ["cervo", "cervo", "active", unknown, unknown])
 
 
 def test_an_operator_pauses_and_resumes_an_account(command_line: CommandLine, container: Container) -> None:
@@ -75,7 +87,7 @@ def test_the_platforms_account_is_listed_and_paused_like_a_carriers_account(comm
     command_line.set(ORDERING__BASE_URL="http://127.0.0.1:9", ORDERING__API_KEY="a-key")
     paused = command_line("carriers", "pause", "ordering")
     assert (paused.code, paused.out, paused.err) == (0, "ordering: paused\n", "")
-    assert command_line("carriers").lines[-1].startswith("ordering  ordering  paused by operator since ")
+    assert cells(command_line("carriers").lines[-1])[:3] == ["ordering", "ordering", "paused by operator for 0 s:"]
 
 
 def test_the_message_about_an_unknown_account_lists_the_accounts(command_line: CommandLine) -> None:
@@ -93,14 +105,14 @@ def test_an_operator_maps_an_unmapped_status_and_removes_the_mapping(
     seen = [Observation(None, Raw("order", "6"))]
     apply_create_outcome(container, Booked(Observation(DeliveryStatus.CREATED, None, ref="99999")))
     change(container, lambda each: lifecycle.apply_observations(each, 7, seen, container.terms, NOW, Cause.POLL))
-    shown = [command_line("carriers").lines[1].split("  ")[-1]]
+    shown = [cells(command_line("carriers").lines[2])[-1]]
     mapped = command_line("carriers", "map", "cervo", "order:6", "delivered")
-    shown.append(command_line("carriers").lines[1].split("  ")[-1])
+    shown.append(cells(command_line("carriers").lines[2])[-1])
     documents = command_line("carriers", "--json").documents
     removed = [command_line("carriers", "map", "cervo", "order:6", "--remove") for _ in range(2)]
     assert (mapped.code, mapped.out) == (0, "cervo: order:6 is mapped to delivered; deliveries changed: 1\n")
     assert container.database.read(deliveries.load, [delivery])[0].status == DeliveryStatus.DELIVERED
-    assert shown == ["unmapped statuses order:6", "mapped statuses order:6 = delivered"]
+    assert shown == ["unmapped order:6", "mapped order:6 = delivered"]
     assert (documents[1]["unknown_words"], documents[1]["explained_words"]) == ([], {"order:6": "delivered"})
     assert [(each.code, each.out, each.err) for each in removed] == [
         (0, "cervo: order:6 is no longer mapped\n", ""),
@@ -142,7 +154,7 @@ def test_an_operator_holds_and_releases_the_creates_of_every_account(
     assert (hold.by, hold.because) == ("operator", "a fail-over")
     shown = {"since": when(hold.since), "by": "operator", "because": "a fail-over"}
     assert [each["creates_held"] for each in command_line("carriers", "--json").documents] == [shown] * 3
-    assert "  creates held by operator since " in command_line("carriers").lines[0]
+    assert "active; creates held by operator for " in command_line("carriers").lines[1]
     released = [command_line("carriers", "release") for _ in range(2)]
     assert [(each.code, each.out, each.err) for each in released] == [
         (0, "creates are sent again\n", ""),

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
+from schemas.events import delivery_id
 from schemas.status import AttentionReason, Cause, DeliveryStatus, Reason
 from tests.cli.commands import CommandLine, Result, apply_create_outcome, change, find, request_attention, write_file
 from tests.web.edge import NOW, sample
@@ -94,12 +95,15 @@ def test_a_missing_file_is_named(command_line: CommandLine) -> None:
 
 SUMMARY = {
     "order_id": "2011",
+    "source": "demo",
     "store_id": "34",
     "status": "queued",
     "detail": None,
     "reason": None,
     "carrier": "cervo",
     "carrier_ref": None,
+    "created_at": "2026-11-21T17:00:00Z",
+    "changed_at": "2026-11-21T17:00:00Z",
     "next_step": "book",
     "next_run_at": "2026-11-21T17:00:00Z",
     "attention": None,
@@ -128,8 +132,84 @@ def test_piped_output_is_never_cut_off(command_line: CommandLine, container: Con
     )
     request_attention(container, AttentionReason.ORDER_CHANGED_AFTER_DISPATCH)
     heading, row = command_line("deliveries").lines
-    assert heading.split() == ["order", "status", "detail", "attention", "carrier", "ref", "next", "at"]
-    assert row.split()[:5] == ["2011", "created", "order_changed_after_dispatch", "cervo", "9" * 60]
+    assert heading.split() == ["order", "store", "carrier", "ref", "status", "since", "seen", "due", "next", "needs"]
+    assert row.split()[:5] == ["2011", "34", "cervo", "9" * 60, "created"]
+    assert row.split()[-1] == "order_changed_after_dispatch"
+
+
+@pytest.mark.usefixtures("delivery")
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--status", "queued"], True),
+        (["--status", "created"], False),
+        (["--carrier", "cervo", "--store", "34"], True),
+        (["--carrier", "borzo"], False),
+        (["--store", "17"], False),
+        (["--attention", "any"], True),
+        (["--attention", "unknown_store"], False),
+        (["--attention", "offer_waits"], True),
+        (["--older-than", "1h"], True),
+        (["--older-than", "2026-11-21T16:59:59Z"], False),
+    ],
+)
+def test_deliveries_are_filtered(
+    options: list[str], command_line: CommandLine, container: Container, *, found: bool
+) -> None:
+    request_attention(container, AttentionReason.OFFER_WAITS, AttentionReason.WENT_BACKWARDS)
+    listed = command_line("deliveries", "--json", *options).documents
+    assert [each["order_id"] for each in listed] == (["2011"] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--status", "lost"], "lost is no status; these are: queued, "),
+        (["--attention", "all"], "all is no attention reason; these are: any, unknown_store, "),
+        (["--older-than", "old"], "--older-than old is neither a time nor an age such as 30m, 2h or 1d"),
+    ],
+)
+def test_a_wrong_filter_is_refused(options: list[str], complaint: str, command_line: CommandLine) -> None:
+    result = command_line("deliveries", *options)
+    assert (result.code, result.err.startswith(f"order-sync: {complaint}")) == (2, True)
+
+
+def test_deliveries_that_need_an_operator_are_listed_first(command_line: CommandLine, container: Container) -> None:
+    for order_id in ("2011", "2012", "2013"):
+        container.ingest.store_documents([(f"{order_id}-0", placed(sample(order_id, "34")).encode())])
+    request_attention(container, AttentionReason.OFFER_WAITS)
+    listed = [each["order_id"] for each in command_line("deliveries", "--json").documents]
+    assert (listed[0], sorted(listed)) == ("2011", ["2011", "2012", "2013"])
+    assert [each["order_id"] for each in command_line("deliveries", "--json", "--limit", "1").documents] == ["2011"]
+
+
+def test_a_delivery_is_shown_by_any_number_that_somebody_reads_out(
+    command_line: CommandLine, container: Container, delivery: str
+) -> None:
+    apply_create_outcome(container, Booked(Observation(DeliveryStatus.CREATED, Raw("reply", "1"), ref="cervo99")))
+    phone = find(container).order.customer.phone
+    change(container, lambda each: Change(replace(each, created_at=datetime.now(UTC))))
+    for name in (delivery, "2011", "cervo99", "7", reference_of(7), phone[-4:]):
+        (shown,) = command_line("show", name, "--json").documents
+        assert shown["delivery_id"] == delivery
+    assert command_line("show", phone[-3:]).err == f"order-sync: there is no delivery {phone[-3:]}\n"
+    assert command_line("refresh", phone[-4:]).err == f"order-sync: there is no delivery {phone[-4:]}\n"
+
+
+def test_several_orders_of_one_id_are_listed_with_their_platform_and_status(
+    command_line: CommandLine, container: Container, delivery: str
+) -> None:
+    document = {**json.loads(placed(sample("2011", "34"))), "source": "kiosk"}
+    container.ingest.store_documents([("2-0", json.dumps(document).encode())])
+    other = delivery_id("kiosk", "2011")
+    result = command_line("show", "2011")
+    assert (result.code, result.out) == (1, "")
+    first, *rows = result.err.splitlines()
+    assert first == "order-sync: 2 deliveries have 2011; use the id of one of them:"
+    assert sorted(rows) == sorted(
+        f"order-sync: {key}  order 2011  from {source}  queued"
+        for key, source in ((delivery, "demo"), (other, "kiosk"))
+    )
 
 
 def test_a_final_delivery_that_needs_an_operator_is_listed_as_open_until_it_is_attended(
@@ -162,7 +242,7 @@ def test_a_delivery_is_shown_by_its_order_id_or_its_own_id(
     assert [each["data"]["status"] for each in by_order["events"]] == ["queued", "submit_unknown"]
     lines = command_line("show", "2011").lines
     assert lines[0].split() == ["delivery_id", delivery]
-    assert lines[-1].split()[0] == "2"
+    assert lines[-1].partition("event")[2].split() == ["2", "status_changed:", "submit_unknown,", "carrier", "cervo"]
 
 
 @pytest.mark.usefixtures("delivery")
@@ -183,9 +263,9 @@ def test_a_surplus_courier_is_shown_with_the_state_of_its_cancel(
         ("100", reference_of(surplus_id), True, "refused"),
     ]
     lines = command_line("show", "2011").lines
-    assert [line.split(" ", 4)[-1] for line in lines[-2:]] == [
-        "delivery.conflict created duplicate",
-        "delivery.attention_required created surplus_courier",
+    assert [line.partition(" event ")[2].split(maxsplit=1)[1] for line in lines[-2:]] == [
+        "conflict: created, duplicate, carrier cervo",
+        "attention_required: created, surplus_courier, carrier cervo",
     ]
 
 

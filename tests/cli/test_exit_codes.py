@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import typer
 
 from tests.cli.commands import CommandLine, Result, write_file
 from worker import cli
@@ -58,3 +61,25 @@ def test_help_imports_no_heavy_library() -> None:
     script = "import sys, worker.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & heavy == set()
+
+
+SERVERS = {"demo", "up", "sandbox", "web", "flower"}
+ALWAYS_JSON = {"events"}
+SILENT = {"upgrade"}
+
+
+def test_every_command_with_a_result_writes_json() -> None:
+    commands = _commands(typer.main.get_command(cli.app))
+    without = {
+        each.name for each in commands if "--json" not in {name for option in each.params for name in option.opts}
+    }
+    assert without == SERVERS | ALWAYS_JSON | SILENT
+
+
+def _commands(command: Any) -> Iterator[Any]:
+    """Yield a command, or the commands of a group."""
+    if not hasattr(command, "commands"):
+        yield command
+        return
+    for each in command.commands.values():
+        yield from _commands(each)

@@ -13,9 +13,11 @@ from worker.database import accounts, deliveries
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery
+from worker.domain.operator import Operator
 from worker.services.decisions import Decisions
 
 DELIVERED, FAILED = DeliveryStatus.DELIVERED, DeliveryStatus.FAILED
+OPERATOR = Operator("maria")
 
 
 def follow(database: Database, delivery_id: str, *codes: str) -> Delivery:
@@ -35,7 +37,7 @@ def follow(database: Database, delivery_id: str, *codes: str) -> Delivery:
 
 def map_status(database: Database, carrier_status: str, status: DeliveryStatus, account: str = "borzo") -> list[str]:
     decisions = Decisions(updates(database), RULES, lambda: LATER)
-    return sorted(change.delivery.id for change in decisions.map_status(account, carrier_status, status))
+    return sorted(change.delivery.id for change in decisions.map_status(account, carrier_status, status, OPERATOR))
 
 
 def test_mappings_are_stored_by_account_until_they_are_removed(database: Database) -> None:

@@ -7,8 +7,10 @@ import pytest
 from tests.services.simulation import Simulation
 from worker.domain import lifecycle
 from worker.domain.delivery import OfferDecision
+from worker.domain.operator import Operator
 
 DENIED = ["delivery.attempt_ended", "queued (fallback)", "created"]
+OPERATOR = Operator("maria")
 
 
 def decide_offer(simulation: Simulation, decision: OfferDecision) -> None:
@@ -84,7 +86,7 @@ def test_the_wake_up_task_of_a_decision_is_sent_at_once(simulation: Simulation) 
     simulation.place("happy", store_id="21")
     simulation.work()
     simulation.let_clock_run()
-    retried = simulation.container.decisions.retry(simulation.delivery().id)
+    retried = simulation.container.decisions.retry(simulation.delivery().id, OPERATOR)
     assert retried is not None
     simulation.work()
     assert simulation.published()[4:] == ["delivery.reopened", "queued (retry)", "created"]

@@ -4,6 +4,9 @@ import pytest
 
 from tests.services.simulation import Simulation
 from worker.database import deliveries, inbox
+from worker.domain.operator import Operator
+
+OPERATOR = Operator("maria")
 
 
 def test_an_order_named_by_its_id_is_fetched_from_the_platform(simulation: Simulation) -> None:
@@ -22,7 +25,7 @@ def test_an_order_that_is_fetched_long_after_its_time_is_rejected_and_can_be_ret
     simulation.until(lambda it: bool(it.container.database.read(deliveries.find, "5150")))
     found = simulation.delivery("5150")
     assert (found.status, found.reason) == ("rejected", "deadline_passed")
-    simulation.container.decisions.retry(found.id)
+    simulation.container.decisions.retry(found.id, OPERATOR)
     simulation.until(lambda it: it.status("5150") == "delivered")
     assert [each for each, _ in simulation.ledger()] == ["ordering", "deliverit"]
 

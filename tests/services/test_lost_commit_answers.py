@@ -19,10 +19,12 @@ from worker.container import new_attempt
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, OfferDecision, Step
+from worker.domain.operator import Operator
 from worker.errors import Refused, Unavailable, Uncertain
 from worker.http.call import Call, Operation
 
 pytestmark = pytest.mark.fault("F-70")
+OPERATOR = Operator("maria")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -150,7 +152,10 @@ def test_the_outcome_of_an_older_decision_on_an_offer_does_not_count_for_the_nex
     simulation.work()
     begun = begin_again_during(simulation, Operation.CONFIRM, Step.CONFIRM, outcome)
     simulation.lose_wake_ups = True
-    assert simulation.container.decisions.decide_offer(simulation.delivery().id, OfferDecision.ACCEPT) is not None
+    assert (
+        simulation.container.decisions.decide_offer(simulation.delivery().id, OfferDecision.ACCEPT, OPERATOR)
+        is not None
+    )
     simulation.app.tasks["deliveries.confirm"]("deliverit", [simulation.delivery().id])
     assert [simulation.delivery()] == begun
 
@@ -207,7 +212,7 @@ def test_an_operator_s_finding_is_not_applied_to_the_next_create(simulation: Sim
     simulation.place()
     simulation.until(lambda it: it.delivery().attention == "outcome_unknown")
     lose_next_commit(simulation.container.database, simulation.pass_time)
-    simulation.container.decisions.resolve(simulation.delivery().id, None)
+    simulation.container.decisions.resolve(simulation.delivery().id, None, OPERATOR)
     first, second = simulation.delivery().attempts
     assert (first.never_created, second.state, simulation.status()) == (True, "submit_unknown", "submit_unknown")
     assert simulation.ledger() == []
@@ -220,7 +225,7 @@ def test_an_operator_s_decision_is_not_applied_to_the_next_offer(simulation: Sim
     (attempt,) = before.attempts
     other = before.with_attempt(replace(attempt, offered_at=attempt.pickup_at + timedelta(hours=1)))
     lose_next_commit(simulation.container.database, lambda: simulation.decide(lambda _: Change(other)))
-    simulation.container.decisions.decide_offer(before.id, OfferDecision.ACCEPT)
+    simulation.container.decisions.decide_offer(before.id, OfferDecision.ACCEPT, OPERATOR)
     assert simulation.delivery() == other
 
 
@@ -233,5 +238,5 @@ def test_what_an_operator_attended_to_does_not_end_a_later_alarm(simulation: Sim
 
     need(AttentionReason.WENT_BACKWARDS)
     lose_next_commit(simulation.container.database, lambda: need(AttentionReason.SURPLUS_COURIER))
-    simulation.container.decisions.resolve_attention(simulation.delivery().id)
+    simulation.container.decisions.resolve_attention(simulation.delivery().id, OPERATOR)
     assert simulation.delivery().attention == "surplus_courier"

@@ -11,8 +11,10 @@ from tests.services.simulation import Simulation
 from worker.carriers.port import Observation, Raw
 from worker.database import accounts
 from worker.domain import lifecycle
+from worker.domain.operator import Operator
 
 UNKNOWN = {"cervo": ("34", "order:6"), "borzo": ("21", "delivery:left_in_locker")}
+OPERATOR = Operator("maria")
 
 
 def run_until_unknown(simulation: Simulation, order_id: str = "2011") -> None:
@@ -21,7 +23,7 @@ def run_until_unknown(simulation: Simulation, order_id: str = "2011") -> None:
 
 def map_status(simulation: Simulation, carrier: str, carrier_status: str, status: DeliveryStatus) -> int:
     """Map a carrier's status and return how many deliveries that changes."""
-    return len(simulation.container.decisions.map_status(carrier, carrier_status, status))
+    return len(simulation.container.decisions.map_status(carrier, carrier_status, status, OPERATOR))
 
 
 @pytest.mark.quirk("C-32", "B-70")

@@ -6,11 +6,11 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or settings. An error is one rea
 import sys
 from collections.abc import Sequence
 
-from worker.cli import carriers, dead_letters, decisions, deliveries, platform, queries, run
+from worker.cli import carriers, dead_letters, decisions, deliveries, platform, queries, run, status
 from worker.cli.base import advice_on, app, complain
 from worker.errors import SettingsError
 
-__all__ = ["app", "carriers", "dead_letters", "decisions", "deliveries", "main", "platform", "queries", "run"]
+__all__ = ["app", "carriers", "dead_letters", "decisions", "deliveries", "main", "platform", "queries", "run", "status"]
 
 FAILED, WRONG_USAGE = 1, 2
 

@@ -3,9 +3,12 @@
 A command imports other modules only when it runs, so that `--help` does not wait seconds for Celery and SQLAlchemy.
 """
 
+import getpass
 import json
+import os
 import re
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,7 +18,12 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.table import Table
+
     from worker.container import Container
+    from worker.domain.operator import Operator
 
 app = typer.Typer(
     name="order-sync",
@@ -46,6 +54,9 @@ console = ForeignTextConsole(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 LOOK, DECIDE, ASK, RUN = "Look", "Decide about one delivery", "Ask a carrier", "Run and set up"
 """The sections of the help."""
 
+By = typer.Option("", "--by", help="Your name, recorded with the action; by default your login name.")
+Why = typer.Option("", "--reason", help="Your reason, recorded with the action.")
+Yes = typer.Option(False, "--yes", help="Do not ask whether you are sure.")
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
 
 
@@ -80,9 +91,63 @@ def open_container() -> "Container":
     return services
 
 
+def operator(by: str, reason: str) -> "Operator":
+    """Return who acts, by default the user who is logged in, and why."""
+    from worker.domain.operator import Operator  # noqa: PLC0415
+
+    return Operator(by or _login(), reason)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user without a name
+        return f"user {os.getuid()}"
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask whether the operator is sure, unless `yes` is true; end the command if they are not, or cannot be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail(f"{question} Write --yes if you are sure", 2)
+    if not typer.confirm(f"{question} Continue?"):
+        raise typer.Exit(1)
+
+
 def when(moment: datetime | None) -> str | None:
     """Return a time as text in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as a short text, such as `12 s`, `5 min`, `3 h` or `2 d`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size or (unit == "min" and seconds >= size):
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """Return how long ago a time was; empty for None."""
+    return duration((now - moment).total_seconds()) if moment else ""
+
+
+def time_left(moment: datetime | None, now: datetime) -> str:
+    """Return how long it is until a time, or how long ago it was; empty for None."""
+    if moment is None:
+        return ""
+    return f"in {duration((moment - now).total_seconds())}" if moment > now else f"{age(moment, now)} ago"
+
+
+def table(*headings: str) -> "Table":
+    """Return an empty table for `console`. Long values are folded, because a value that is cut cannot be searched."""
+    from rich.table import Table  # noqa: PLC0415
+
+    made = Table(box=None, pad_edge=False)
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
 
 
 ADVICE = {
@@ -99,7 +164,7 @@ def advice_on(error: Exception) -> str | None:
     return ADVICE.get(type(error).__module__.partition(".")[0])
 
 
-def moment(text: str, now: datetime) -> datetime:
+def moment(text: str, now: datetime, option: str = "--since") -> datetime:
     """Return the time that a text gives: a time in RFC 3339, or an age such as 30m, counted back from `now`.
 
     End the command with an error when the text is neither, or when the time has no offset from UTC.
@@ -111,9 +176,9 @@ def moment(text: str, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        fail(f"--since {text} is neither a time nor an age such as 30m, 2h or 1d", 2)
+        fail(f"{option} {text} is neither a time nor an age such as 30m, 2h or 1d", 2)
     if found.tzinfo is None:
-        fail(f"--since {text} has no offset from UTC", 2)
+        fail(f"{option} {text} has no offset from UTC", 2)
     return found
 
 
@@ -132,7 +197,30 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 def write_json(document: Any) -> None:
     """Write a document as one line of JSON."""
-    write_text(json.dumps(document, ensure_ascii=False, default=str))
+    write_text(json.dumps(document, ensure_ascii=False, default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    return str(when(value)) if isinstance(value, datetime) else str(value)
+
+
+@contextmanager
+def progress(what: str, total: int) -> "Iterator[Callable[[], None]]":
+    """Show a progress bar on standard error, if it is a terminal; yield a function to call after each piece of work."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+def report(text: str, document: dict[str, Any], *, as_json: bool) -> None:
+    """Write what a command has done, as a text or as JSON."""
+    if as_json:
+        write_json(document)
+    else:
+        console.print(text)
 
 
 def write_text(text: str) -> None:

@@ -2,12 +2,30 @@
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from schemas.status import DeliveryStatus
-from worker.cli.base import LOOK, Json, app, console, fail, open_container, when, write_json
+from worker.cli.base import (
+    LOOK,
+    By,
+    Json,
+    Why,
+    Yes,
+    age,
+    app,
+    confirm,
+    console,
+    fail,
+    open_container,
+    operator,
+    report,
+    table,
+    when,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +38,9 @@ carriers = typer.Typer(
     help="Accounts: their state, pausing one, and mapping its statuses.", invoke_without_command=True
 )
 app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
+Published = typer.Option("", "--reason", help="Recorded, published with the event and shown by `carriers`.")
+ENDS = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.REJECTED, DeliveryStatus.FAILED})
+"""Ends of an attempt after which another carrier may be asked."""
 UNKNOWN = "unknown (Redis is unavailable)"
 MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
 """Our statuses to which a carrier status can be mapped: all except `queued` and `submit_unknown`.
@@ -38,58 +59,55 @@ def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
     services = open_container()
     read = services.database.read
     paused, unmapped, mapped = read(accounts.paused), read(accounts.unmapped_statuses), read(accounts.status_mappings)
+    rows = table("account", "kind", "calls", "breakers", "budget", "statuses")
     for name, account in sorted(services.api_accounts.items()):
         row = _row(services, account, paused) | _statuses(unmapped.get(name, []), mapped.get(name, {}))
         if as_json:
             write_json(row)
         else:
-            console.print(_line(row))
+            rows.add_row(*_cells(row, paused, services.clock()))
+    if not as_json:
+        console.print(rows, soft_wrap=False)
 
 
 @carriers.command("pause")
-def pause(
-    name: str, *, reason: str = typer.Option("", help="Published with the event and shown by `carriers`.")
-) -> None:
+def pause(name: str, *, by: str = By, reason: str = Published, as_json: bool = Json) -> None:
     """Stop calling an account until `carriers resume`."""
-    from worker.database import accounts
-
     services = _with_account(name)
-    if not services.database.write(accounts.pause, name, "operator", reason, services.clock()):
+    if not services.operations.pause(name, operator(by, reason)):
         fail(f"{name} is already paused")
-    console.print(f"{name}: paused")
+    report(f"{name}: paused", {"carrier": name, "paused": True}, as_json=as_json)
 
 
 @carriers.command("resume")
-def resume(name: str) -> None:
+def resume(name: str, *, by: str = By, reason: str = Why, as_json: bool = Json) -> None:
     """Resume a paused account, even if it was paused because the carrier rejected our credentials."""
-    from worker.database import accounts
-
     services = _with_account(name)
-    if not services.database.write(accounts.resume, name, "operator", services.clock()):
+    if not services.operations.resume(name, operator(by, reason)):
         fail(f"{name} is not paused")
-    console.print(f"{name}: resumed")
+    report(f"{name}: resumed", {"carrier": name, "paused": False}, as_json=as_json)
 
 
 @carriers.command("hold")
-def hold(*, reason: str = typer.Option("", help="Published with the event and shown by `carriers`.")) -> None:
+def hold(*, by: str = By, reason: str = Published, as_json: bool = Json) -> None:
     """Send no creates to any account until `carriers release`; reads, cancels and callbacks go on."""
-    from worker.database import accounts
-
-    services = open_container()
-    if not services.database.write(accounts.pause, accounts.EVERY_ACCOUNT, "operator", reason, services.clock()):
+    if not open_container().operations.hold(operator(by, reason)):
         fail("creates are already held")
-    console.print("creates are held")
+    report("creates are held", {"creates_held": True}, as_json=as_json)
 
 
 @carriers.command("release")
-def release() -> None:
+def release(*, by: str = By, reason: str = Why, yes: bool = Yes, as_json: bool = Json) -> None:
     """Send creates again. If the database has lost commits, look for lost couriers first (docs/reliability.md)."""
     from worker.database import accounts
 
     services = open_container()
-    if not services.database.write(accounts.resume, accounts.EVERY_ACCOUNT, "operator", services.clock()):
+    held = services.database.read(accounts.paused).get(accounts.EVERY_ACCOUNT)
+    if held is not None and held.by == "database":
+        confirm("If the database has lost a create, a second courier will come for its order.", yes=yes)
+    if not services.operations.release(operator(by, reason)):
         fail("creates are not held")
-    console.print("creates are sent again")
+    report("creates are sent again", {"creates_held": False}, as_json=as_json)
 
 
 @carriers.command("map")
@@ -99,25 +117,26 @@ def map_status(
     status: str = typer.Argument("", help="The status of ours that the word means."),
     *,
     remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
+    by: str = By,
+    reason: str = Why,
+    yes: bool = Yes,
+    as_json: bool = Json,
 ) -> None:
     """Map a carrier status to one of ours, and apply the mapping to deliveries that now have that carrier status."""
     services = _with_account(name)
     if bool(status) is remove:
         fail("give one of our statuses or --remove", 2)
     if remove:
-        _remove_mapping(services, name, raw)
+        if not services.operations.remove_mapping(name, raw, operator(by, reason)):
+            fail(f"{name}: {raw} is not mapped")
+        report(f"{name}: {raw} is no longer mapped", {"carrier": name, "status": raw, "mapped": None}, as_json=as_json)
         return
     meaning = _parse_mapping(raw, status)
-    changed = services.decisions.map_status(name, raw, meaning)
-    console.print(f"{name}: {raw} is mapped to {meaning}; deliveries changed: {len(changed)}")
-
-
-def _remove_mapping(services: "Container", name: str, raw: str) -> None:
-    from worker.database import accounts
-
-    if not services.database.write(accounts.drop_mapping, name, raw):
-        fail(f"{name}: {raw} is not mapped")
-    console.print(f"{name}: {raw} is no longer mapped")
+    if meaning in ENDS:
+        confirm(f"Deliveries with {raw} end as {meaning}, and another courier may be requested for them.", yes=yes)
+    changed = services.decisions.map_status(name, raw, meaning, operator(by, reason))
+    document = {"carrier": name, "status": raw, "mapped": meaning.value, "changed": len(changed)}
+    report(f"{name}: {raw} is mapped to {meaning}; deliveries changed: {len(changed)}", document, as_json=as_json)
 
 
 def _parse_mapping(raw: str, status: str) -> DeliveryStatus:
@@ -164,23 +183,28 @@ def _statuses(unmapped: list[str], mapped: "Mapping[str, DeliveryStatus]") -> di
     }
 
 
-def _line(row: dict[str, Any]) -> str:
-    pause, held = row["paused"], row["creates_held"]
-    parts = [
+def _cells(row: dict[str, Any], paused: "Mapping[str, Pause]", now: datetime) -> list[str]:
+    """Return a row of the table."""
+    from worker.database.accounts import EVERY_ACCOUNT
+
+    pause, held = paused.get(row["carrier"]), paused.get(EVERY_ACCOUNT)
+    calls = [
+        f"paused by {pause.by} for {age(pause.since, now)}: {pause.because}" if pause else "active",
+        f"creates held by {held.by} for {age(held.since, now)}: {held.because}" if held else "",
+    ]
+    mapped = ", ".join(f"{raw} = {status}" for raw, status in row["explained_words"].items())
+    statuses = [
+        f"unmapped {', '.join(row['unknown_words'])}" if row["unknown_words"] else "",
+        f"mapped {mapped}" if mapped else "",
+    ]
+    return [
         row["carrier"],
         row["kind"],
-        f"paused by {pause['by']} since {pause['since']}: {pause['because']}" if pause else "active",
-        f"breakers {UNKNOWN if row['breakers'] is None else _breakers(row['breakers'])}",
-        f"budget {UNKNOWN if row['budget'] is None else _budget(row['budget'])}",
+        "; ".join(filter(None, calls)),
+        UNKNOWN if row["breakers"] is None else _breakers(row["breakers"]),
+        UNKNOWN if row["budget"] is None else _budget(row["budget"]),
+        "; ".join(filter(None, statuses)),
     ]
-    if held:
-        parts.append(f"creates held by {held['by']} since {held['since']}: {held['because']}")
-    if row["unknown_words"]:
-        parts.append(f"unmapped statuses {', '.join(row['unknown_words'])}")
-    if row["explained_words"]:
-        mapped = (f"{raw} = {status}" for raw, status in row["explained_words"].items())
-        parts.append(f"mapped statuses {', '.join(mapped)}")
-    return "  ".join(parts)
 
 
 def _breakers(breakers: dict[str, dict[str, Any]]) -> str:

@@ -2,11 +2,30 @@
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.base import LOOK, RUN, Json, app, complain, console, fail, open_container, when, write_json, write_text
+from worker.cli.base import (
+    LOOK,
+    RUN,
+    By,
+    Json,
+    Why,
+    age,
+    app,
+    complain,
+    console,
+    fail,
+    open_container,
+    operator,
+    progress,
+    report,
+    table,
+    when,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -20,6 +39,7 @@ dead_letters = typer.Typer(help="Messages that could not be read.", invoke_witho
 app.add_typer(stores, name="stores", rich_help_panel=RUN)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel=LOOK)
 LIST_LIMIT = 200
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="The ids that `dead-letters` lists.")]
 
 
 @dead_letters.callback()
@@ -29,38 +49,52 @@ def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
         return
     from worker.database import inbox
 
-    for letter in open_container().database.read(inbox.dead_letters, LIST_LIMIT):
+    services = open_container()
+    rows, letters = table("id", "age", "reason"), services.database.read(inbox.dead_letters, LIST_LIMIT)
+    for letter in letters:
         if as_json:
             write_json({"id": letter["id"], "received_at": when(letter["received_at"]), "reason": letter["reason"]})
         else:
-            console.print(letter["id"], when(letter["received_at"]), letter["reason"])
+            rows.add_row(letter["id"], age(letter["received_at"], services.clock()), letter["reason"])
+    if letters and not as_json:
+        console.print(rows, soft_wrap=False)
 
 
 @dead_letters.command("show")
-def show_letter(letter_id: str) -> None:
+def show_letter(letter_id: str, *, as_json: bool = Json) -> None:
     """Write the original message of a dead letter."""
-    write_text(_waiting(open_container(), letter_id).raw.decode("utf-8", "backslashreplace"))
+    letter = _waiting(open_container(), letter_id)
+    original = letter.raw.decode("utf-8", "backslashreplace")
+    if as_json:
+        write_json({"id": letter_id, "reason": letter.reason, "message": original})
+    else:
+        write_text(original)
 
 
 @dead_letters.command("replay")
-def replay_letter(letter_id: str) -> None:
-    """Put the message of a dead letter on the bus again, for example after a missing setting was added."""
-    from worker.bus.streams import load_fields
-
-    services = open_container()
-    letter = _waiting(services, letter_id)
-    bus = services.bus
-    stream_id = bus.add_entry(load_fields(letter.raw)) if letter.has_fields else bus.add_order(letter.raw)
-    _settle(services, letter_id)  # after the message is on the bus, so that a crash loses nothing
-    console.print(stream_id)
+def replay_letters(letter_ids: Ids, *, by: str = By, reason: str = Why, as_json: bool = Json) -> None:
+    """Put the messages of dead letters on the bus again, for example after a missing setting was added."""
+    services, who = open_container(), operator(by, reason)
+    with progress("replaying", len(letter_ids)) as advance:
+        for letter_id in letter_ids:
+            entry = services.operations.replay(letter_id, who)
+            if entry is None:
+                fail(f"there is no dead letter {letter_id}")
+            report(entry, {"id": letter_id, "entry": entry}, as_json=as_json)
+            advance()
 
 
 @dead_letters.command("discard")
-def discard_letter(letter_id: str) -> None:
-    """Remove a dead letter from the list."""
-    services = open_container()
-    _waiting(services, letter_id)
-    _settle(services, letter_id)
+def discard_letters(letter_ids: Ids, *, by: str = By, reason: str = Why, as_json: bool = Json) -> None:
+    """Remove dead letters from the list."""
+    services, who = open_container(), operator(by, reason)
+    with progress("discarding", len(letter_ids)) as advance:
+        for letter_id in letter_ids:
+            if not services.operations.discard(letter_id, who):
+                fail(f"there is no dead letter {letter_id}")
+            if as_json:
+                write_json({"id": letter_id, "discarded": True})
+            advance()
 
 
 def _waiting(services: "Container", letter_id: str) -> "DeadLetter":
@@ -72,21 +106,15 @@ def _waiting(services: "Container", letter_id: str) -> "DeadLetter":
     return letter
 
 
-def _settle(services: "Container", letter_id: str) -> None:
-    from worker.database import inbox
-
-    services.database.write(inbox.settle_dead_letter, letter_id, services.clock())
-
-
 @stores.command("load")
-def load_stores(file: Path) -> None:
+def load_stores(file: Path, *, by: str = By, reason: str = Why, as_json: bool = Json) -> None:
     """Load a store directory into the database, and continue the orders that wait for a store."""
     from worker.config.settings import read_stores
-    from worker.database import shops
 
     services, loaded = open_container(), read_stores(file)
-    waiting = services.database.write(shops.save_shops, loaded, services.clock())
-    console.print(f"{len(loaded)} stores loaded, {waiting} waiting orders continue")
+    waiting = services.operations.load_stores(loaded, operator(by, reason))
+    text = f"{len(loaded)} stores loaded, {waiting} waiting orders continue"
+    report(text, {"loaded": len(loaded), "continued": waiting}, as_json=as_json)
     for line in without_account(loaded, services.settings.accounts):
         complain(line)
 
@@ -105,8 +133,11 @@ def list_stores(*, as_json: bool = Json) -> None:
     from worker.database import shops
 
     services = open_container()
+    rows = table("store", "name", "city", "carriers")
     for key, shop in sorted({**services.file_shops, **services.database.read(shops.load_shops)}.items()):
         if as_json:
             write_json(shop.model_dump(mode="json"))
         else:
-            console.print(key, shop.name, shop.city, ", ".join(shop.carriers))
+            rows.add_row(key, shop.name, shop.city, ", ".join(shop.carriers))
+    if not as_json:
+        console.print(rows, soft_wrap=False)

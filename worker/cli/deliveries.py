@@ -4,6 +4,7 @@
 import json
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,38 +12,55 @@ from uuid import uuid4
 
 import typer
 
-from worker.cli.base import LOOK, RUN, Json, app, console, fail, moment, open_container, when, write_json, write_text
+from worker.cli.base import (
+    LOOK,
+    RUN,
+    Json,
+    age,
+    app,
+    complain,
+    console,
+    fail,
+    moment,
+    open_container,
+    report,
+    table,
+    time_left,
+    when,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from schemas.messages import Message
+    from schemas.status import DeliveryStatus
     from worker.container import Container
     from worker.database.accounts import Pause
-    from worker.domain.carrier_terms import CarrierTerms
+    from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
     from worker.domain.delivery import Attempt, Delivery
     from worker.ordering_api.write_policy import WriteBackState
 
 FOLLOW_SECONDS = 0.5
-Name = typer.Argument(metavar="ID", help="The id of the delivery or of its order.")
-COLUMNS = {
-    "order": "order_id",
-    "status": "status",
-    "detail": "detail",
-    "attention": "attention",
-    "carrier": "carrier",
-    "ref": "carrier_ref",
-    "next": "next_step",
-    "at": "next_run_at",
-}
+Name = typer.Argument(
+    metavar="ID", help="The id of the delivery or of its order, the carrier's id of it, or our number or tag."
+)
+Anything = typer.Argument(
+    metavar="ID", help="Any of these ids, or the last four or more digits of the customer's phone number."
+)
+HEADINGS = ("order", "store", "carrier", "ref", "status", "since", "seen", "due", "next", "needs")
 
 
 @app.command(rich_help_panel=RUN)
-def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input.")) -> None:
+def place(
+    file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input."),
+    *,
+    as_json: bool = Json,
+) -> None:
     """Put an order on the bus."""
     found, services = message_in(file), open_container()
     read(found, file, services)  # a fault is reported here, before the message can become a dead letter
-    console.print(services.bus.add_order(json.dumps(found, ensure_ascii=False)))
+    entry = services.bus.add_order(json.dumps(found, ensure_ascii=False))
+    report(entry, {"entry": entry, "message_id": found.get("id")}, as_json=as_json)
 
 
 def message_in(file: str) -> dict[str, Any]:
@@ -88,25 +106,72 @@ def list_deliveries(
     *,
     limit: int = typer.Option(50, min=1),
     unfinished: bool = typer.Option(False, "--open", help="Only deliveries that are not final or need an operator."),
+    attention: str = typer.Option("", help="Only those that need an operator: `any`, or one attention reason."),
+    status: str = typer.Option("", help="Only those with this status."),
+    carrier: str = typer.Option("", help="Only those at this account."),
+    store: str = typer.Option("", help="Only those of this store."),
+    older_than: str = typer.Option("", help="Only those placed before: an age such as 30m, 2h or 1d, or a time."),
     as_json: bool = Json,
 ) -> None:
-    """List deliveries, newest first."""
-    from worker.database import deliveries
+    """List deliveries: first those that need an operator, then the newest."""
+    from worker.database import search
 
-    found = open_container().database.read(deliveries.recent, limit, unfinished=unfinished)
+    services = open_container()
+    now = services.clock()
+    wanted = search.Filter(
+        unfinished,
+        _attention_reason(attention),
+        _status(status),
+        carrier or None,
+        store or None,
+        moment(older_than, now, "--older-than") if older_than else None,
+    )
+    found = services.database.read(search.search, wanted, limit)
     if as_json:
         for each in found:
             write_json(summary(each))
         return
-    from rich.table import Table
-
-    table = Table(box=None)
-    for heading in COLUMNS:
-        table.add_column(heading, overflow="fold")  # a value that is cut off cannot be read or searched
+    rows = table(*HEADINGS)
     for each in found:
-        row = summary(each)
-        table.add_row(*(str(row[name] or "") for name in COLUMNS.values()))
-    console.print(table, soft_wrap=False)
+        rows.add_row(*_cells(each, services.terms, now), style="red" if each.attention_reasons else "")
+    console.print(rows, soft_wrap=False)
+
+
+def _attention_reason(text: str) -> str | None:
+    from schemas.status import AttentionReason
+    from worker.database.search import ANY
+
+    reasons = [ANY, *AttentionReason]
+    if text and text not in reasons:
+        fail(f"{text} is no attention reason; these are: {', '.join(reasons)}", 2)
+    return text or None
+
+
+def _status(text: str) -> "DeliveryStatus | None":
+    from schemas.status import DeliveryStatus
+
+    if text and text not in list(DeliveryStatus):
+        fail(f"{text} is no status; these are: {', '.join(DeliveryStatus)}", 2)
+    return DeliveryStatus(text) if text else None
+
+
+def _cells(delivery: "Delivery", terms: "TermsByAccount", now: datetime) -> list[str]:
+    """Return a row of the table. `seen` is the age of the carrier's last report, `due` the deadline of the pickup."""
+    from worker.domain.trouble import deadline_of
+
+    row, attempt = summary(delivery), delivery.active
+    return [
+        delivery.order.order_id,
+        delivery.order.store_id,
+        row["carrier"] or "",
+        row["carrier_ref"] or "",
+        f"{row['status']} ({row['detail']})" if row["detail"] else row["status"],
+        age(delivery.changed_at, now),
+        age(attempt.heard_at, now) if attempt else "",
+        time_left(deadline_of(delivery, terms), now),
+        f"{delivery.step.value} {time_left(delivery.next_run_at, now)}" if delivery.step else "",
+        row["attention"] or "",
+    ]
 
 
 def summary(delivery: "Delivery") -> dict[str, Any]:
@@ -118,12 +183,15 @@ def summary(delivery: "Delivery") -> dict[str, Any]:
     return {
         "delivery_id": delivery.id,
         "order_id": delivery.order.order_id,
+        "source": delivery.source,
         "store_id": delivery.order.store_id,
         "status": delivery.status.value,
         "detail": delivery.detail,
         "reason": delivery.reason,
         "carrier": attempt.carrier if attempt else delivery.carrier,
         "carrier_ref": attempt.ref if attempt else None,
+        "created_at": when(delivery.created_at),
+        "changed_at": when(delivery.changed_at),
         "next_step": delivery.step,
         "next_run_at": when(delivery.next_run_at),
         "attention": delivery.attention,
@@ -131,13 +199,14 @@ def summary(delivery: "Delivery") -> dict[str, Any]:
 
 
 @app.command(rich_help_panel=LOOK)
-def show(name: str = Name, *, as_json: bool = Json) -> None:
+def show(name: str = Anything, *, as_json: bool = Json) -> None:
     """Show a delivery, what you can do about it, its attempts and its events."""
     from worker.cli.advice import advice
-    from worker.database import accounts, outbox, write_backs
+    from worker.database import accounts, operator_actions, outbox, write_backs
+    from worker.services.timeline import Kind
 
     services = open_container()
-    delivery, read = one_delivery(services, name), services.database.read
+    delivery, read = one_delivery(services, name, by_phone=True), services.database.read
     published = [json.loads(body) for _, body in read(outbox.events, keys=[delivery.id])]
     fields = summary(delivery)
     paused = read(accounts.paused)
@@ -147,8 +216,11 @@ def show(name: str = Name, *, as_json: bool = Json) -> None:
     fields["to_do"] = advice(delivery)
     fields |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
     attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]
+    timeline = services.timelines.of(delivery)
     if as_json:
-        write_json({**fields, "attempts": attempts, "events": published})
+        operators = [asdict(each) for each in read(operator_actions.of_delivery, delivery.id)]
+        history = {"events": published, "operators": operators, "timeline": [asdict(each) for each in timeline]}
+        write_json({**fields, "attempts": attempts, **history})
         return
     several = {key: fields.pop(key) for key in ("passed_over", "to_do")}
     lines = [(key, value) for key, value in fields.items() if value is not None]
@@ -156,19 +228,11 @@ def show(name: str = Name, *, as_json: bool = Json) -> None:
         console.print(f"{key:16}", str(value))
     for attempt in attempts:
         console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value))
-    for event in published:
-        console.print(f"{event['sequence']:>3} {event['time']} {event['type']}", *_described(event))
-
-
-def _described(event: dict[str, Any]) -> "Iterator[str]":
-    """Yield the status of an event and the event's reasons. For an unmapped status, also yield the carrier's status."""
-    from schemas.events import EventType
-
-    data = event["data"]
-    yield data["status"]
-    yield from (data[key] for key in ("detail", "reason", "reason_text") if data[key])
-    if event["type"] == EventType.STATUS_UNRECOGNIZED and data["raw"]:
-        yield f"{data['raw']['entity']}:{data['raw']['code']}"
+    for entry in timeline:
+        style = "red" if entry.trouble else ""
+        console.print(f"{entry.at.isoformat(' ', 'milliseconds')} {entry.kind.value:8}", entry.text, style=style)
+        if entry.kind is Kind.CALL and entry.trouble:
+            console.print(entry.detail, style="dim")
 
 
 def _blockers(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
@@ -237,15 +301,24 @@ def _offer(attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:
     }
 
 
-def one_delivery(services: "Container", name: str) -> "Delivery":
-    """Return the delivery with this id or this order id; end the command when there is none or more than one."""
-    from worker.database import deliveries
+def one_delivery(services: "Container", name: str, *, by_phone: bool = False) -> "Delivery":
+    """Return the delivery with an id or a number; end the command when there is none, or more than one.
 
-    found = services.database.read(deliveries.find, name)
+    With `by_phone`, the last digits of the customer's phone number are searched for, too.
+    """
+    from worker.database import search
+
+    read = services.database.read
+    found = read(search.find, name, list(services.codecs))
+    if not found and by_phone:
+        found = read(search.find_by_phone, name, services.clock())
     if not found:
         fail(f"there is no delivery {name}")
     if len(found) > 1:
-        fail(f"several platforms have an order {name}; use one of {', '.join(each.id for each in found)}")
+        complain(f"{len(found)} deliveries have {name}; use the id of one of them:")
+        for each in found:
+            complain(f"{each.id}  order {each.order.order_id}  from {each.source}  {each.status.value}")
+        raise typer.Exit(1)
     return found[0]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from worker.cli.base import RUN, Json, app, console, fail, moment, open_container, when, write_json
+from worker.cli.base import RUN, Json, app, console, fail, moment, open_container, progress, when, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,8 +42,10 @@ def backfill(
         fail("ORDER_SYNC_ORDERING__BASE_URL is not set, so there is no platform to fetch orders from", 2)
     try:
         missing = _missing(services, since)
-        for order_id, became in _describe(missing) if dry_run else _store_and_fetch(services, missing, time.sleep):
-            _print(order_id, became, as_json=as_json)
+        with progress("fetching orders", len(missing)) as advance:
+            for order_id, became in _describe(missing) if dry_run else _store_and_fetch(services, missing, time.sleep):
+                _print(order_id, became, as_json=as_json)
+                advance()
     except CarrierError as error:
         fail(f"the platform's orders cannot be read: {error}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import typer
 
-from worker.cli.base import ASK, Json, app, complain, console, fail, open_container, write_json
+from worker.cli.base import ASK, Json, app, complain, console, fail, open_container, report, write_json
 from worker.cli.deliveries import Name, message_in, one_delivery, read
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def labels(
     *,
     out: str = typer.Option(help="A folder, or a file for a single label."),
     media: Literal["pdf", "zpl"] = typer.Option("pdf", "--format", help="`pdf`, or `zpl` for a label printer."),
+    as_json: bool = Json,
 ) -> None:
     """Fetch the labels of a delivery, and write them to files."""
     from worker.carriers.abilities import Labels
@@ -125,7 +126,7 @@ def labels(
         fail(f"{attempt.carrier} has no label for this delivery")
     for path, content in zip(_paths(Path(out), delivery, media, len(contents)), contents, strict=True):
         path.write_bytes(content)
-        console.print(path)
+        report(str(path), {"file": str(path)}, as_json=as_json)
 
 
 def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequence[Path]":

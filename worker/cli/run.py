@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -17,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from worker.cli.base import RUN, advice_on, app, console, fail, open_container
+from worker.cli.base import RUN, Json, advice_on, app, console, fail, open_container, report, write_json
 from worker.errors import SettingsError
 from worker.folders import make_private, write_private
 
@@ -106,15 +107,16 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     if not settings.redis_url:
         write_private(REDIS_URL_FILE, url)
     web, flower = _free_address(settings.web_address), _free_address(settings.flower_address)
-    chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "FLOWER_ADDRESS": flower}
+    desk = _free_address(settings.desk_address, taken=web)
+    chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "DESK_ADDRESS": desk, "FLOWER_ADDRESS": flower}
     supervisor.environ = {**supervisor.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
     _wait_and_check_redis(url)
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
-    for line in (f"Redis   {RedisUrl.parse(url).masked}", f"Web     http://{web}/readyz", f"Flower  http://{flower}"):
+    for line in (f"Redis   {RedisUrl.parse(url).masked}", f"Web     http://{web}", f"Desk    http://{desk}/readyz"):
         console.print(line)
-    console.print(f"Logs    {supervisor.logs}/")
+    console.print(f"Flower  http://{flower}\nLogs    {supervisor.logs}/")
     console.print("Press Ctrl-C to stop everything.")
     while True:
         for name in supervisor.watch():
@@ -124,11 +126,15 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
         time.sleep(0.5)
 
 
-def _free_address(address: str) -> str:
+def _free_address(address: str, taken: str = "") -> str:
+    """Return an address with a free port; `taken` is an address that was chosen before and is not yet in use."""
     from worker.local.supervisor import free_port
 
     host, _, port = address.rpartition(":")
-    found = f"{host}:{free_port(int(port), host.strip('[]'))}"
+    free = free_port(int(port), host.strip("[]"))
+    if str(free) == taken.rpartition(":")[2]:
+        free = free_port(free + 1, host.strip("[]"))
+    found = f"{host}:{free}"
     if found != address and port != "0":
         console.print(f"{address} is in use, so {found} is used. Change your proxy and callback URLs.", style="yellow")
     return found
@@ -171,39 +177,66 @@ def sandbox(
 
 
 @app.command(rich_help_panel=RUN)
-def check() -> None:
+def check(
+    *,
+    notify: bool = typer.Option(False, "--notify", help="Also send a message to every notification channel."),
+    as_json: bool = Json,
+) -> None:
     """Check the settings, database, Redis, broker, journal folder, stores, accounts, callbacks and the platform."""
-    from worker.runtime import broker
-
     services = open_container()
-    found = [
-        _try("database", lambda: services.database.ping()),  # noqa: PLW0108 - constructed when it is called
-        _try("redis", lambda: _check_redis(services.bus)),
-        _try("broker", partial(broker.ping, services.app)),
-        _try("journal", partial(_check_folder, services.settings.journal_folder)),
-    ]
+    found = [_try(name, part, as_json=as_json) for name, part in _first_parts(services).items()]
     if found[0]:
-        found.append(_try("stores", partial(_check_stores, services)))
-    found += [
-        _try(f"carrier {name}{_way(services, name)}", partial(_probe, services, name))
-        for name in services.settings.accounts
-    ]
-    found += [_try(f"callbacks {name}", partial(_check_callbacks, services, name)) for name in _with_kinds(services)]
-    if services.settings.ordering.base_url:
-        found.append(_try(f"platform{_way(services, 'ordering')}", partial(_check_platform, services)))
+        found.append(_try("stores", partial(_check_stores, services), as_json=as_json))
+    others = {**_other_systems(services), **(_channels(services) if notify else {})}
+    found += [_try(name, part, as_json=as_json) for name, part in others.items()]
     raise typer.Exit(0 if all(found) else 1)
 
 
-def _try(name: str, check: Callable[[], str | None]) -> bool:
+Check = Callable[[], str | None]
+"""Checks a part, and returns a note about it. Raises an error if the part does not work."""
+
+
+def _first_parts(services: "Container") -> dict[str, Check]:
+    from worker.runtime import broker
+
+    return {
+        "database": lambda: services.database.ping(),  # noqa: PLW0108 - constructed when it is called
+        "redis": lambda: _check_redis(services.bus),
+        "broker": partial(broker.ping, services.app),
+        "journal": partial(_check_folder, services.settings.journal_folder),
+    }
+
+
+def _other_systems(services: "Container") -> dict[str, Check]:
+    accounts = services.settings.accounts
+    carriers = {f"carrier {name}{_way(services, name)}": partial(_probe, services, name) for name in accounts}
+    callbacks = {f"callbacks {name}": partial(_check_callbacks, services, name) for name in _with_kinds(services)}
+    platform = {f"platform{_way(services, 'ordering')}": partial(_check_platform, services)}
+    return {**carriers, **callbacks, **(platform if services.settings.ordering.base_url else {})}
+
+
+def _channels(services: "Container") -> dict[str, Check]:
+    title, body = "A test message of Order Sync", "Messages about troubles arrive here."
+    return {f"notify {name}": partial(each.send, title, body) for name, each in services.notifiers.items()}
+
+
+def _try(name: str, check: Check, *, as_json: bool) -> bool:
+    """Check a part and write the result; return whether the part works."""
+    error: Exception | None = None
+    note: str | None = None
     try:
         note = check()
-    except Exception as error:  # noqa: BLE001 - a check reports every error
+    except Exception as raised:  # noqa: BLE001 - a check reports every error
+        error = raised
         first_line = (str(error).splitlines() or [""])[0]
         advice = f" ({found})" if (found := advice_on(error)) else ""
-        console.print(Text("failed  ", "red"), f"{name}: {type(error).__name__} {first_line}{advice}", sep="")
-        return False
-    console.print(Text("ok      ", "green"), f"{name}{f': {note}' if note else ''}", sep="")
-    return True
+        note = f"{type(error).__name__} {first_line}{advice}"
+    if as_json:
+        write_json({"part": name, "works": error is None, "note": note})
+    else:
+        result = Text("failed  ", "red") if error else Text("ok      ", "green")
+        console.print(result, f"{name}{f': {note}' if note else ''}", sep="")
+    return error is None
 
 
 def _check_folder(folder: Path) -> None:
@@ -263,20 +296,22 @@ def _way(services: "Container", account: str) -> str:
 
 
 @app.command(rich_help_panel=RUN)
-def trim() -> None:
+def trim(*, as_json: bool = Json) -> None:
     """Trim the streams now. The newest events, and all entries that a consumer group still needs, are kept."""
     for stream, removed in open_container().retention.trim().items():
-        console.print(f"{stream}: {removed} removed")
+        report(f"{stream}: {removed} removed", {"stream": stream, "removed": removed}, as_json=as_json)
 
 
 @app.command(rich_help_panel=RUN)
-def schema(folder: Path) -> None:
+def schema(folder: Path, *, as_json: bool = Json) -> None:
     """Write the JSON Schema of every message and the AsyncAPI document of both streams to a folder."""
     from schemas.documents import documents
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, document in documents().items():
         (folder / name).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        if as_json:
+            write_json({"file": str(folder / name)})
 
 
 @database.command()
@@ -293,13 +328,18 @@ def upgrade() -> None:
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
     from worker import log
-    from worker.web import create_web_app, server
+    from worker.runtime.steps import notifying
+    from worker.web import count_answers, create_web_app, server
+    from worker.web.desk import create_desk_app
 
     services = open_container()
     services.warm_up()
     settings = services.settings
     log.setup(settings.log_level, settings.log_format)
-    server.serve(create_web_app(services), settings.web_address)
+    answers = count_answers(services)
+    public, desk = create_web_app(services, answers), create_desk_app(services, answers)
+    threading.Thread(target=notifying().run, name="notifier", daemon=True).start()  # it also tells that no worker runs
+    server.serve(public, settings.web_address, desk, settings.desk_address)
 
 
 @app.command(hidden=True)

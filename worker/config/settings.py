@@ -71,6 +71,16 @@ def _account(fields: Any) -> CarrierAccount:
 Address = Annotated[str, AfterValidator(_address)]
 
 
+class NotifyChannel(_Section):
+    """A person or a group who is told of troubles."""
+
+    url: SecretStr
+    """The address, in the notation of apprise (https://appriseit.com), such as `slack://...`, `mailtos://...`,
+    `pagerduty://...`, `ntfys://...` or `jsons://...` for a webhook. A channel gets one message for each trouble that
+    lasts half a minute, and one when the trouble is over. `order-sync check --notify` sends a message to every channel.
+    """
+
+
 class Settings(_Section):
     """The settings of a deployment. Secrets are `SecretStr`; addresses that may contain secrets are not in the repr."""
 
@@ -91,11 +101,15 @@ class Settings(_Section):
     events_keep: int = Field(default=100_000, ge=0)
     """How many of the newest events stay on the stream. An older event stays until every consumer group has
     acknowledged it."""
+    keep_calls_days: float = Field(default=30, gt=0)
+    """For how many days the record of a call to a carrier is kept."""
     password: SecretStr = SecretStr("")
     """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"
-    """The address on which the web process listens for callbacks, health checks and metrics; with 0.0.0.0:8000, it
-    listens on all interfaces."""
+    """The address on which the web process listens for callbacks; with 0.0.0.0:8000, it listens on all interfaces."""
+    desk_address: Address = "127.0.0.1:8001"
+    """The address on which the web process answers `/livez`, `/readyz` and `/metrics`, without a password. It is for
+    your own network: no proxy should forward to it."""
     flower_address: Address = "127.0.0.1:5555"
     """The address on which Flower listens; outside loopback, `ORDER_SYNC_PASSWORD` must be set."""
     public_url: str = ""
@@ -112,6 +126,7 @@ class Settings(_Section):
     `SSL_CERT_FILE` names. Without a file, the certificates of certifi are trusted."""
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
+    notify: Mapping[str, NotifyChannel] = Field(default_factory=dict)
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
     flower_folder: Path = Path("var/flower")
@@ -123,6 +138,9 @@ class Settings(_Section):
     """The age above which a new order is rejected (`deadline_passed`): a number and `s`, `m`, `h` or `d`. The age is
     counted from the requested delivery time. For an order without such a time, the age is counted from the
     time at which it was placed or its food was ready, whichever is later."""
+    heartbeat_path: Path | None = None
+    """A file that a worker touches every five seconds while it consumes tasks; by default none. A file that is older
+    than a minute means that the worker is not alive. Each worker needs a file of its own."""
     log_format: Literal["console", "json", ""] = ""
     """The format of the logs; by default `console` on a terminal and `json` elsewhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

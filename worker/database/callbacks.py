@@ -228,6 +228,13 @@ def unmark_missing(connection: Connection, carrier: str, entity: str) -> None:
     connection.execute(delete(LEASE).where(LEASE.c.name == f"{MISSING}.{carrier}.{entity}"))
 
 
+def missing_kinds(connection: Connection) -> list[tuple[str, str, datetime]]:
+    """Return the recorded missing kinds of callbacks: the account, the kind of object, and when it was recorded."""
+    marks = select(LEASE.c.name, LEASE.c.until).where(LEASE.c.name.startswith(f"{MISSING}."))
+    found = [(row.name.removeprefix(f"{MISSING}.").rpartition("."), row.until) for row in connection.execute(marks)]
+    return [(account, entity, at) for (account, _, entity), at in sorted(found)]
+
+
 def tracked_at(connection: Connection, carriers: Sequence[str]) -> list[str]:
     """Return the ids of the deliveries at these carriers whose next step is a read."""
     followed = select(DELIVERY.c.id).where(DELIVERY.c.step == Step.TRACK, DELIVERY.c.next_run_at.is_not(None))

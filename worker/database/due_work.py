@@ -7,12 +7,14 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Executable,
     ScalarSelect,
     Select,
     bindparam,
+    case,
     exists,
     false,
     func,
@@ -61,6 +63,15 @@ class Due:
     step: Step
     carrier: str | None
     order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OldestStep:
+    """A step at a carrier (None when the step calls no carrier), and the earliest time at which one is due."""
+
+    step: Step
+    carrier: str | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +147,32 @@ def _is_due(*which: ColumnElement[bool]) -> ColumnElement[bool]:
     return first.scalar_subquery().is_not(None)
 
 
-def _due_steps() -> Select[tuple[str, str | None]]:
-    """Return the query for the due steps that this version knows, each with its carriers."""
+def _known_steps() -> CTE:
+    """Return the steps that this version knows, each with its carriers. The carriers of a step end with NULL."""
     step, carrier = DELIVERY.c.step, DELIVERY.c.step_carrier
     known = union_all(*(select(literal(each.value).label("step")) for each in Step)).cte("known")
     first = select(known.c.step, _lowest(carrier, step == known.c.step).label("carrier"))
     found = first.cte("found", recursive=True)
     following = _lowest(carrier, step == found.c.step, carrier > found.c.carrier)
-    found = found.union_all(select(found.c.step, following).where(found.c.carrier.is_not(None)))
-    # The list of the carriers of a step ends with NULL, for the deliveries without a carrier.
+    return found.union_all(select(found.c.step, following).where(found.c.carrier.is_not(None)))
+
+
+def _due_steps() -> Select[tuple[str, str | None]]:
+    """Return the query for the due steps that this version knows, each with its carriers."""
+    step, carrier, found = DELIVERY.c.step, DELIVERY.c.step_carrier, _known_steps()
     due = _is_due(step == found.c.step, carrier == found.c.carrier)
     due_without_carrier = found.c.carrier.is_(None) & _is_due(step == found.c.step, carrier.is_(None))
     return select(found.c.step, found.c.carrier).where(due | due_without_carrier)
+
+
+def _oldest_steps() -> Select[tuple[str, str | None, datetime]]:
+    """Return the query for the steps that this version knows, each with its carriers and its earliest time."""
+    step, carrier, found = DELIVERY.c.step, DELIVERY.c.step_carrier, _known_steps()
+    at_carrier = _lowest(DELIVERY.c.next_run_at, step == found.c.step, carrier == found.c.carrier)
+    at_none = _lowest(DELIVERY.c.next_run_at, step == found.c.step, carrier.is_(None))
+    earliest = case((found.c.carrier.is_(None), at_none), else_=at_carrier)
+    oldest = select(found.c.step, found.c.carrier, earliest.label("at")).subquery()
+    return select(oldest).where(oldest.c.at.is_not(None))
 
 
 def _unknown_steps() -> Select[tuple[str]]:
@@ -158,12 +183,17 @@ def _unknown_steps() -> Select[tuple[str]]:
     return select(found.c.step).where(found.c.step.not_in(list(Step)), _is_due(step == found.c.step))
 
 
-_DUE_STEPS, _UNKNOWN_STEPS = _due_steps(), _unknown_steps()
+_DUE_STEPS, _OLDEST_STEPS, _UNKNOWN_STEPS = _due_steps(), _oldest_steps(), _unknown_steps()
 
 
 def unknown_steps(connection: Connection, now: datetime) -> list[str]:
     """Return the due steps that this version does not know; only a newer version runs them."""
     return list(connection.scalars(_UNKNOWN_STEPS, {"now": now}))
+
+
+def oldest_steps(connection: Connection) -> list[OldestStep]:
+    """Return the steps that this version knows, each with its carriers and the earliest time of a delivery with it."""
+    return [OldestStep(Step(row.step), row.carrier, row.at) for row in connection.execute(_OLDEST_STEPS)]
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------

@@ -32,6 +32,23 @@ def holds(connection: Connection, name: str, holder: str) -> bool:
     return connection.scalar(query) == holder
 
 
+def find(connection: Connection, name: str) -> tuple[str, datetime] | None:
+    """Return the last holder of a lease and the end of the lease; None when nobody has ever taken the lease."""
+    row = connection.execute(select(LEASE.c.holder, LEASE.c.until).where(LEASE.c.name == name)).one_or_none()
+    return None if row is None else (row.holder, row.until)
+
+
+def find_all(connection: Connection, prefix: str) -> dict[str, datetime]:
+    """Return the ends of the leases whose names begin with a prefix, by the rest of their names."""
+    rows = connection.execute(select(LEASE.c.name, LEASE.c.until).where(LEASE.c.name.startswith(prefix)))
+    return {row.name.removeprefix(prefix): row.until for row in rows}
+
+
+def drop_ended(connection: Connection, prefix: str, before: datetime) -> None:
+    """Delete the leases whose names begin with a prefix and which ended before a time."""
+    connection.execute(delete(LEASE).where(LEASE.c.name.startswith(prefix), LEASE.c.until < before))
+
+
 def drop(connection: Connection, name: str, holder: str) -> None:
     """Release a lease, if this holder still has it."""
     connection.execute(delete(LEASE).where(LEASE.c.name == name, LEASE.c.holder == holder))

@@ -28,6 +28,8 @@ SWEEP_CHECK_SECONDS = 5.0
 This is longer than `sweep.OWN_SWEEP_SECONDS`, the lease of a worker's own sweep. So this lease ends before the next
 check, and a sweep that beat enqueued can take the lease in between.
 """
+NOTIFY_SECONDS = 15.0
+"""Seconds between two searches for troubles to tell people about."""
 TRIM_SECONDS = 60.0
 """Seconds between two trimmings of the streams."""
 
@@ -118,7 +120,7 @@ class OrdersReader(ThreadStep):
         threads = max(services.settings.worker_concurrency, len(accounts))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="booking")
         booking = services.direct_booking(lambda: served_accounts(app, accounts), self._threads, self._reports.run)
-        return ingest.OrdersReader(services.bus, services.ingest, f"{socket.gethostname()}.{os.getpid()}", booking)
+        return ingest.OrdersReader(services.bus, services.ingest, process_name(), booking)
 
     def stop(self, parent: Any) -> None:
         """Stop reading, and wait for the creates that are under way."""
@@ -130,6 +132,11 @@ class OrdersReader(ThreadStep):
     def terminate(self, parent: Any) -> None:
         """Stop reading. The journal has the creates that are under way."""
         super().stop(parent)
+
+
+def process_name() -> str:
+    """Return the name of this process: its host and its number."""
+    return f"{socket.gethostname()}.{os.getpid()}"
 
 
 def served_accounts(app: Any, accounts: Iterable[str]) -> list[str]:
@@ -161,19 +168,47 @@ class Trimmer(ThreadStep):
 
 
 class Sweeper(ThreadStep):
-    """Sweeps while the broker or beat is away."""
+    """Sweeps while the broker or beat is away, and records that this worker runs."""
 
     thread_name = "sweeper"
     join_seconds = 10.0
 
     def build(self) -> Loop:
         """Return the loop that sweeps whenever the last sweep is too old."""
-        services = container()
+        services, worker = container(), process_name()
         self._queue = LocalQueue(services.app, services.settings.worker_concurrency)
-        return Repeated(lambda: services.sweep.run_if_late(self._queue), SWEEP_CHECK_SECONDS, "sweep.failed")
+
+        def work() -> None:
+            services.worker_heartbeats.record(worker)
+            services.sweep.run_if_late(self._queue)
+
+        return Repeated(work, SWEEP_CHECK_SECONDS, "sweep.failed")
 
     def stop(self, parent: Any) -> None:
         """Stop sweeping, and drop the tasks of earlier sweeps that have not begun."""
         super().stop(parent)
         if self._loop:
             self._queue.close()
+            container().worker_heartbeats.end(process_name())
+
+
+class Notifier(ThreadStep):
+    """Tells people about troubles."""
+
+    thread_name = "notifier"
+    join_seconds = 10.0
+
+    def build(self) -> Loop:
+        """Return the loop that tells people about troubles."""
+        return notifying()
+
+
+def notifying() -> Repeated:
+    """Return the loop that tells people about troubles, which workers and the web process run."""
+    services, holder = container(), process_name()
+
+    def work() -> None:
+        if services.settings.notify:
+            services.notifications.run(holder)
+
+    return Repeated(work, NOTIFY_SECONDS, "notifications.failed")

@@ -26,6 +26,7 @@ from worker.http.gateway import Gateway
 from worker.resilience.call_journal import CallJournal, JournalFile
 from worker.services import problems
 from worker.services.account_health import CALL_CLASSES, AccountHealth, log_failovers
+from worker.services.call_records import record_of
 from worker.services.carrier_actions import CarrierAction
 from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, unreadable_reply
 
@@ -97,7 +98,8 @@ class CarrierCalls:
             self.database.persist(deliveries.update, [pending[key].delivery.id for key in requests], file.detach)
         for group in self.gateway.send(account, requests, max_body=codec.capabilities.max_body, until=until):
             file.log_replies(group.items())
-            recorded = self._record(codec, action, file, [(pending[key], outcome) for key, outcome in group.items()])
+            answered_calls = [(pending[key], requests[key], outcome) for key, outcome in group.items()]
+            recorded = self._record(codec, action, file, answered_calls)
             responses.update(recorded)
         return problems.describe(map(problems.of_call, responses.values()))
 
@@ -127,14 +129,19 @@ class CarrierCalls:
         return run_codec(codec.account.name, build, _unbuildable_request)
 
     def _record(
-        self, codec: Carrier, action: CarrierAction[T], file: JournalFile, group: Sequence[tuple[PendingCall, Outcome]]
+        self,
+        codec: Carrier,
+        action: CarrierAction[T],
+        file: JournalFile,
+        group: Sequence[tuple[PendingCall, Call, Outcome]],
     ) -> dict[int, T | CarrierError]:
         """Store a group of outcomes, then record for the account whether its calls succeeded; return the responses."""
         account = codec.account.name
-        parsed = self._parse(codec, action, group)
+        parsed = self._parse(codec, action, [(call, outcome) for call, _, outcome in group])
         responses = self.reject_reused_ids(codec, parsed)
-        meanings = [(call, _meaning(action, call, responses[call.attempt.id])) for call, _ in group]
-        changed = self.outcomes.record(meanings)
+        meanings = [(call, _meaning(action, call, responses[call.attempt.id])) for call, _, _ in group]
+        records = (record_of(call, request, outcome, responses[call.attempt.id]) for call, request, outcome in group)
+        changed = self.outcomes.record(meanings, [each for each in records if each is not None])
         file.mark_stored(each.id for each in changed)
         ids: dict[DeliveryStatus, list[str]] = {}
         for each in changed:
@@ -144,7 +151,7 @@ class CarrierCalls:
         if action.step is Step.BOOK:
             log_failovers(account, changed)
         # This comes last, because Redis may hang, and an outcome must not wait for it.
-        results = [(outcome, responses[call.attempt.id]) for call, outcome in group]
+        results = [(outcome, responses[call.attempt.id]) for call, _, outcome in group]
         self.health.record_results(account, CALL_CLASSES[action.step], results)
         return responses
 

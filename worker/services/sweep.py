@@ -5,7 +5,7 @@ If no sweep has run for a while, because the broker or beat is away, a worker sw
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 from uuid import uuid4
@@ -54,6 +54,11 @@ class Queue(Protocol):
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many tasks wait in each queue."""
+
+
+def swept_at(holder: str, until: datetime) -> datetime:
+    """Return when the last sweep ran, from the holder and the end of the sweep's lease."""
+    return until - timedelta(seconds=LATE_SECONDS if holder == LEASE else OWN_SWEEP_SECONDS)
 
 
 @dataclass(frozen=True)

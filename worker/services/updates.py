@@ -1,17 +1,20 @@
 """Change deliveries: lock the rows, decide, store the changes, then log and enqueue the next steps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from worker import log
 from worker.database import deliveries
+from worker.database.connection import Connection
 from worker.database.database import Database
 from worker.database.deliveries import Decision
 from worker.domain.delivery import Change, Delivery
 from worker.enqueue import TaskQueue
 
 logger = log.get(__name__)
+Update = Callable[[Connection, list[str], Decision], list[Change]]
+"""Locks deliveries, stores the decision about each in one transaction, and returns the changes."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,17 @@ class Updates:
     database: Database
     queue: TaskQueue
 
-    def apply(self, ids: Iterable[str], decide: Decision, now: datetime) -> list[Change]:
+    def apply(
+        self, ids: Iterable[str], decide: Decision, now: datetime, update: Update = deliveries.update
+    ) -> list[Change]:
         """Lock deliveries, store the decision about each, and enqueue their next steps; return the changes."""
-        changes = self.database.persist(deliveries.update, list(ids), decide)
+        changes = self.database.persist(update, list(ids), decide)
         self.follow_up(changes, now)
         return changes
 
-    def apply_once(self, delivery_id: str, decide: Decision, now: datetime) -> list[Change]:
+    def apply_once(
+        self, delivery_id: str, decide: Decision, now: datetime, update: Update = deliveries.update
+    ) -> list[Change]:
         """Apply a decision at most once, even if its transaction is repeated; return the changes.
 
         A transaction is repeated when the answer to its commit is lost. If the delivery has changed since the first
@@ -39,7 +46,7 @@ class Updates:
             seen.append(delivery)
             return decide(delivery) if delivery == seen[0] else None
 
-        return self.apply([delivery_id], decide_once, now)
+        return self.apply([delivery_id], decide_once, now, update)
 
     def follow_up(self, changes: Sequence[Change], now: datetime, *, events: bool = False) -> None:
         """Log committed changes, and enqueue the next steps and the relay.

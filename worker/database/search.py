@@ -1,0 +1,114 @@
+"""Find deliveries as an operator asks for them: by what they have in common, or by a number that somebody reads out."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from schemas.status import FINAL, DeliveryStatus
+from worker.carriers.port import attempt_id_of
+from worker.database import deliveries
+from worker.database.tables import ATTEMPT, DELIVERY, ORDER
+from worker.domain.delivery import Delivery
+
+PHONE_SEARCHED = timedelta(days=2)
+"""How far back orders are searched for the last digits of a phone number, because no index has the numbers."""
+PHONE_DIGITS = 4
+"""The fewest digits of a phone number that are searched for."""
+MOST_FOUND = 50
+MAX_ATTEMPT_ID = 2**53
+ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What the wanted deliveries have in common. None means that anything matches."""
+
+    unfinished: bool = False
+    """Only deliveries that are not final or that need an operator."""
+    attention: str | None = None
+    """An attention reason, or `ANY`."""
+    status: DeliveryStatus | None = None
+    carrier: str | None = None
+    store: str | None = None
+    before: datetime | None = None
+    """Only deliveries that were placed before this time."""
+
+
+def search(connection: Connection, wanted: Filter, limit: int) -> list[Delivery]:
+    """Return the deliveries that match a filter: first those that need an operator, and then the newest."""
+    asking = DELIVERY.c.attention_reasons.is_not(None)
+    found = _newest(connection, [asking, *_conditions(wanted)], limit)
+    if wanted.attention is None and len(found) < limit:
+        found += _newest(connection, [~asking, *_conditions(wanted)], limit - len(found))
+    return _in_order(connection, found)
+
+
+def _newest(connection: Connection, conditions: Collection[ColumnElement[bool]], limit: int) -> list[str]:
+    query = select(DELIVERY.c.id).where(*conditions).order_by(DELIVERY.c.created_at.desc()).limit(limit)
+    return list(connection.scalars(query))
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.unfinished:
+        conditions.append(DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention_reasons.is_not(None))
+    if wanted.attention not in {None, ANY}:
+        conditions.append((", " + DELIVERY.c.attention_reasons + ", ").contains(f", {wanted.attention}, "))
+    if wanted.status is not None:
+        conditions.append(DELIVERY.c.status == wanted.status.value)
+        if wanted.status not in FINAL:  # the index of the next steps has no final delivery
+            conditions.append(DELIVERY.c.next_run_at.is_not(None))
+    if wanted.carrier is not None:
+        conditions.append(DELIVERY.c.carrier == wanted.carrier)
+    if wanted.store is not None:
+        conditions.append(DELIVERY.c.store_id == wanted.store)
+    if wanted.before is not None:
+        conditions.append(DELIVERY.c.created_at <= wanted.before)
+    return conditions
+
+
+def find(connection: Connection, name: str, accounts: Collection[str]) -> list[Delivery]:
+    """Find deliveries by their id, the order's id, the carrier's id of the order, or our number or tag of an attempt.
+
+    The first of these that any delivery has decides. A carrier's id is searched for at `accounts`.
+    """
+    return deliveries.find(connection, name) or _in_order(connection, _by_attempt(connection, name, accounts))
+
+
+def _by_attempt(connection: Connection, name: str, accounts: Collection[str]) -> list[str]:
+    their_own = (ATTEMPT.c.carrier.in_(accounts)) & (ATTEMPT.c.ref == name)
+    number = int(name) if re.fullmatch(r"\d{1,16}", name, re.ASCII) else attempt_id_of(name.upper())
+    for condition in (their_own, ATTEMPT.c.id == number if number and number < MAX_ATTEMPT_ID else None):
+        if condition is not None:
+            found = connection.scalars(
+                select(ATTEMPT.c.delivery_id).where(condition).distinct().limit(MOST_FOUND)
+            ).all()
+            if found:
+                return list(found)
+    return []
+
+
+def find_by_phone(connection: Connection, digits: str, now: datetime) -> list[Delivery]:
+    """Find the deliveries of the last two days whose customer's phone number ends with these digits, newest first.
+
+    Return none for fewer than four digits.
+    """
+    if not re.fullmatch(rf"\d{{{PHONE_DIGITS},15}}", digits, re.ASCII):
+        return []
+    recent = (
+        select(DELIVERY.c.id)
+        .join(ORDER, ORDER.c.delivery_id == DELIVERY.c.id)
+        .where(DELIVERY.c.created_at >= now - PHONE_SEARCHED, ORDER.c.order.contains(f'{digits}"'))
+        .order_by(DELIVERY.c.created_at.desc())
+        .limit(MOST_FOUND)
+    )
+    found = _in_order(connection, list(connection.scalars(recent)))
+    return [each for each in found if each.order.customer.phone.endswith(digits)]
+
+
+def _in_order(connection: Connection, ids: Collection[str]) -> list[Delivery]:
+    found = {each.id: each for each in deliveries.load(connection, ids)}
+    return [found[key] for key in ids if key in found]

@@ -1,0 +1,111 @@
+"""What an operator does about accounts, stores and dead letters. Each action is recorded with its operator."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from schemas.stores import Store
+from worker.bus.streams import Bus, load_fields
+from worker.clock import Clock
+from worker.database import accounts, inbox, operator_actions, shops
+from worker.database.connection import Connection
+from worker.database.database import Database
+from worker.domain.operator import Operator, OperatorAction
+
+T = TypeVar("T")
+Change = Callable[[Connection, datetime], T]
+"""A change of the database at a time. It returns a false value if it has changed nothing."""
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Do what an operator asks for. An action that changes nothing is not recorded."""
+
+    database: Database
+    bus: Bus
+    clock: Clock
+
+    def pause(self, account: str, by: Operator) -> bool:
+        """Stop calling an account; return False when an operator has paused it already."""
+
+        def pause(connection: Connection, now: datetime) -> bool:
+            return accounts.pause(connection, account, accounts.OPERATOR, by.reason, now)
+
+        return self._do("carriers pause", by, pause, account)
+
+    def resume(self, account: str, by: Operator) -> bool:
+        """Call an account again; return False when it is not paused."""
+
+        def resume(connection: Connection, now: datetime) -> bool:
+            return accounts.resume(connection, account, accounts.OPERATOR, now)
+
+        return self._do("carriers resume", by, resume, account)
+
+    def hold(self, by: Operator) -> bool:
+        """Send no creates to any account; return False when an operator holds them already."""
+
+        def hold(connection: Connection, now: datetime) -> bool:
+            return accounts.pause(connection, accounts.EVERY_ACCOUNT, accounts.OPERATOR, by.reason, now)
+
+        return self._do("carriers hold", by, hold)
+
+    def release(self, by: Operator) -> bool:
+        """Send creates again; return False when they are not held."""
+
+        def release(connection: Connection, now: datetime) -> bool:
+            return accounts.resume(connection, accounts.EVERY_ACCOUNT, accounts.OPERATOR, now)
+
+        return self._do("carriers release", by, release)
+
+    def remove_mapping(self, account: str, carrier_status: str, by: Operator) -> bool:
+        """Remove the mapping of a carrier status; return False when there is none."""
+
+        def remove(connection: Connection, _now: datetime) -> bool:
+            return accounts.drop_mapping(connection, account, carrier_status)
+
+        return self._do("carriers map --remove", by, remove, f"{account} {carrier_status}")
+
+    def load_stores(self, stores: Mapping[str, Store], by: Operator) -> int:
+        """Store a store directory; return the number of orders that waited for a store and continue."""
+
+        def load(connection: Connection, now: datetime) -> tuple[int]:
+            return (shops.save_shops(connection, stores, now),)
+
+        (waiting,) = self._do("stores load", by, load, f"{len(stores)} stores")
+        return waiting
+
+    def replay(self, letter_id: str, by: Operator) -> str | None:
+        """Put the message of a dead letter on the bus again; return the id of its entry, None without such a letter."""
+        letter = self.database.read(inbox.dead_letter, letter_id)
+        if letter is None:
+            return None
+        entry = self.bus.add_entry(load_fields(letter.raw)) if letter.has_fields else self.bus.add_order(letter.raw)
+        self._settle("dead-letters replay", letter_id, by)  # after the message is on the bus: a crash loses nothing
+        return entry
+
+    def discard(self, letter_id: str, by: Operator) -> bool:
+        """Take a dead letter off the list; return False without such a letter."""
+        if self.database.read(inbox.dead_letter, letter_id) is None:
+            return False
+        return self._settle("dead-letters discard", letter_id, by)
+
+    def _settle(self, action: str, letter_id: str, by: Operator) -> bool:
+        def settle(connection: Connection, now: datetime) -> bool:
+            inbox.settle_dead_letter(connection, letter_id, now)
+            return True
+
+        return self._do(action, by, settle, letter_id)
+
+    def _do(
+        self, action: str, by: Operator, change: Callable[[Connection, datetime], T], subject: str | None = None
+    ) -> T:
+        """Make a change and record it in one transaction; return its result. Record nothing for a false result."""
+        now = self.clock()
+
+        def change_and_record(connection: Connection) -> T:
+            if done := change(connection, now):
+                operator_actions.record(connection, OperatorAction(now, by.name, action, by.reason, subject=subject))
+            return done
+
+        return self.database.write(change_and_record)

@@ -1,0 +1,339 @@
+"""The troubles that the state of the system shows, and the steps of deliveries that each of them blocks."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from worker.bus.streams import GROUP
+from worker.database.accounts import EVERY_ACCOUNT, OPERATOR, Pause
+from worker.database.diagnostics import DeadLetters
+from worker.database.due_work import OldestStep
+from worker.domain.carrier_terms import TermsByAccount
+from worker.domain.delivery import Step
+from worker.domain.trouble import UNMAPPED_STATUS, Action, Severity, Trouble
+from worker.enqueue import carrier_queues
+from worker.resilience.circuit_breaker import BreakerState
+from worker.services.account_health import CALL_CLASSES, PROBE_SECONDS
+from worker.services.callback_gaps import GAP
+from worker.services.system_health import StoredState, SystemState
+
+NO_SWEEP = timedelta(seconds=45)
+"""The time without any sweep after which no worker counts as running."""
+STEP_OVERDUE = timedelta(minutes=2)
+"""How long a due step may wait until its queue counts as not served."""
+EVENTS_OVERDUE = timedelta(minutes=1)
+"""How long an event may be unpublished."""
+ORDERS_LAG = timedelta(minutes=1)
+"""How long a message may wait on the orders stream."""
+SUBSCRIBER_LAG = timedelta(minutes=15)
+"""How long a subscriber's group may leave an event unacknowledged."""
+
+
+class SystemTrouble(StrEnum):
+    """The kinds of troubles that are not attention reasons."""
+
+    ACCOUNT_PAUSED = "account_paused"
+    CREATES_HELD = "creates_held"
+    CARRIER_UNAVAILABLE = "carrier_unavailable"
+    CARRIER_THROTTLED = "carrier_throttled"
+    ACCOUNT_MISSING = "account_missing"
+    UNMAPPED_STATUS = UNMAPPED_STATUS
+    DEAD_LETTERS = "dead_letters"
+    NO_WORKER = "no_worker"
+    NO_BEAT = "no_beat"
+    QUEUE_NOT_SERVED = "queue_not_served"
+    ORDERS_UNREAD = "orders_unread"
+    EVENTS_UNPUBLISHED = "events_unpublished"
+    SUBSCRIBER_BEHIND = "subscriber_behind"
+    CALLBACKS_NOT_STORED = "callbacks_not_stored"
+    CALLBACKS_MISSING = "callbacks_missing"
+    ORDERS_NOT_FETCHED = "orders_not_fetched"
+    PLATFORM_NOT_WRITTEN = "platform_not_written"
+    REDIS_UNAVAILABLE = "redis_unavailable"
+    DATABASE_UNAVAILABLE = "database_unavailable"
+
+
+K = SystemTrouble
+
+
+@dataclass(frozen=True, slots=True)
+class Blockage:
+    """A trouble that keeps the steps of some deliveries from going on."""
+
+    trouble: Trouble
+    steps: Sequence[tuple[Step, str | None]]
+    """The steps at carriers that do not go on."""
+
+
+def blocked(state: SystemState, stored: StoredState, terms: TermsByAccount) -> Iterator[Blockage]:
+    """Yield what keeps deliveries from going on: pauses, breakers, missing accounts, missing workers."""
+    steps = stored.oldest_steps
+    for name, pause in stored.pauses.items():
+        if name == EVERY_ACCOUNT:
+            yield Blockage(
+                _creates_held(pause), [(each.step, each.carrier) for each in steps if each.step is Step.BOOK]
+            )
+        else:
+            yield Blockage(_account_paused(name, pause), _steps_at(steps, name))
+    for name in terms.keys() - stored.pauses.keys():
+        yield from _breaker(name, state, steps)
+    for name in sorted({each.carrier for each in steps if each.carrier is not None} - terms.keys()):
+        yield Blockage(_account_missing(name), _steps_at(steps, name))
+    if _no_worker(state, stored):
+        since = stored.last_sweep.at if stored.last_sweep else None
+        yield Blockage(_no_worker_runs(since), [(each.step, each.carrier) for each in steps])
+    else:
+        yield from _unserved_queues(state.at, [each for each in steps if each.carrier in {None, *terms}])
+
+
+def _steps_at(steps: Iterable[OldestStep], account: str) -> list[tuple[Step, str | None]]:
+    return [(each.step, each.carrier) for each in steps if each.carrier == account]
+
+
+def _no_worker(state: SystemState, stored: StoredState) -> bool:
+    return stored.last_sweep is None or state.at - stored.last_sweep.at > NO_SWEEP
+
+
+def _creates_held(pause: Pause) -> Trouble:
+    by = "an operator" if pause.by == OPERATOR else f"the {pause.by}"
+    return Trouble(
+        key=K.CREATES_HELD,
+        kind=K.CREATES_HELD,
+        severity=Severity.SYSTEM,
+        title="No order is sent to any carrier",
+        explanation=f"{by.capitalize()} holds all creates{_because(pause)}. Reads, cancels and callbacks go on.",
+        since=pause.since,
+        actions=(Action.RELEASE,),
+    )
+
+
+def _account_paused(name: str, pause: Pause) -> Trouble:
+    by_operator = pause.by == OPERATOR
+    return Trouble(
+        key=f"{K.ACCOUNT_PAUSED}:{name}",
+        kind=K.ACCOUNT_PAUSED,
+        severity=Severity.SYSTEM,
+        title=f"{name} is paused by an operator" if by_operator else f"{name} refuses our credentials",
+        explanation=f"The account is not called{_because(pause)}."
+        if by_operator
+        else f"The account is paused{_because(pause)}. It is tried again every {PROBE_SECONDS / 60:.0f} minutes.",
+        account=name,
+        since=pause.since,
+        actions=(Action.RESUME,),
+    )
+
+
+def _because(pause: Pause) -> str:
+    return f" ({pause.because})" if pause.because else ""
+
+
+def _breaker(name: str, state: SystemState, steps: Sequence[OldestStep]) -> Iterator[Blockage]:
+    statuses = state.breakers.get(name) or {}
+    shut = {call_class: each for call_class, each in statuses.items() if each.state is not BreakerState.CLOSED}
+    if not shut:
+        return
+    throttled = all(each.state is BreakerState.THROTTLED for each in shut.values())
+    kind = K.CARRIER_THROTTLED if throttled else K.CARRIER_UNAVAILABLE
+    classes = " and ".join(f"{each.value}s" for each in shut)
+    wait = max(each.wait for each in shut.values())
+    yield Blockage(
+        Trouble(
+            key=f"{kind}:{name}",
+            kind=kind,
+            severity=Severity.SYSTEM,
+            title=f"{name} asked for fewer calls" if throttled else f"{name} does not answer",
+            explanation=f"No {classes} are sent to it. It is tried again in {wait:.0f} s.",
+            account=name,
+            actions=(Action.PAUSE,),
+        ),
+        [pair for pair in _steps_at(steps, name) if pair[0] in CALL_CLASSES and CALL_CLASSES[pair[0]] in shut],
+    )
+
+
+def _account_missing(name: str) -> Trouble:
+    return Trouble(
+        key=f"{K.ACCOUNT_MISSING}:{name}",
+        kind=K.ACCOUNT_MISSING,
+        severity=Severity.SYSTEM,
+        title=f"Deliveries need the account {name}, which is not in the settings",
+        explanation="They go on as soon as the settings have the account again.",
+        account=name,
+        actions=(Action.CANCEL,),
+    )
+
+
+def _no_worker_runs(since: datetime | None) -> Trouble:
+    return Trouble(
+        key=K.NO_WORKER,
+        kind=K.NO_WORKER,
+        severity=Severity.SYSTEM,
+        title="No worker runs",
+        explanation="Nothing has been swept lately: no order is sent and no courier is followed. Start a worker.",
+        since=since,
+    )
+
+
+def _unserved_queues(now: datetime, steps: Iterable[OldestStep]) -> Iterator[Blockage]:
+    queues: dict[str, list[OldestStep]] = {}
+    for each in steps:
+        if now - each.at > STEP_OVERDUE:
+            queue = "timers" if each.carrier is None else carrier_queues(each.carrier)[each.step is Step.TRACK]
+            queues.setdefault(queue, []).append(each)
+    for queue, overdue in queues.items():
+        since = min(each.at for each in overdue)
+        yield Blockage(
+            Trouble(
+                key=f"{K.QUEUE_NOT_SERVED}:{queue}",
+                kind=K.QUEUE_NOT_SERVED,
+                severity=Severity.SYSTEM,
+                title=f"The queue {queue} is behind",
+                explanation="Its oldest step has been due for too long. Check that a worker serves this queue.",
+                account=overdue[0].carrier,
+                subject=queue,
+                since=since,
+            ),
+            [(each.step, each.carrier) for each in overdue],
+        )
+
+
+# --- the system itself ------------------------------------------------------------------------------------------------
+
+
+def outages(state: SystemState) -> Iterator[Trouble]:
+    """Yield the servers that are unreachable."""
+    if state.stored is None:
+        yield database_unavailable()
+    if state.lags is None or None in state.breakers.values():
+        yield Trouble(
+            K.REDIS_UNAVAILABLE,
+            K.REDIS_UNAVAILABLE,
+            Severity.SYSTEM,
+            "Redis does not answer",
+            "No message is read and no event is published. Accepted orders are still sent, at a quarter of their rate.",
+        )
+
+
+def database_unavailable() -> Trouble:
+    """Return the trouble of a database that does not answer."""
+    return Trouble(
+        K.DATABASE_UNAVAILABLE,
+        K.DATABASE_UNAVAILABLE,
+        Severity.SYSTEM,
+        "The database does not answer",
+        "Nothing goes on, and what else is wrong cannot be shown.",
+    )
+
+
+def system_troubles(state: SystemState, stored: StoredState, *, awaits_callbacks: bool) -> Iterator[Trouble]:
+    """Yield the troubles of the system itself that keep no delivery from going on."""
+    now = state.at
+    if stored.last_sweep and not stored.last_sweep.by_beat and not _no_worker(state, stored):
+        yield _no_beat()
+    yield from (_dead_letters(each) for each in stored.dead_letters)
+    if stored.unpublished.oldest is not None and now - stored.unpublished.oldest > EVENTS_OVERDUE:
+        yield Trouble(
+            K.EVENTS_UNPUBLISHED,
+            K.EVENTS_UNPUBLISHED,
+            Severity.SYSTEM,
+            "Events are not published",
+            f"{counted(stored.unpublished.count, 'event waits', 'events wait')} in the outbox. Check Redis and the "
+            "queue `events`.",
+            since=stored.unpublished.oldest,
+        )
+    yield from _lags(state)
+    yield from _callbacks(stored, now, awaits_callbacks=awaits_callbacks)
+    yield from _platform(stored)
+
+
+def _no_beat() -> Trouble:
+    return Trouble(
+        K.NO_BEAT,
+        K.NO_BEAT,
+        Severity.SYSTEM,
+        "Beat sends no sweeps",
+        "The workers sweep by themselves, every few seconds. Check that beat and the broker run.",
+    )
+
+
+def _dead_letters(letters: DeadLetters) -> Trouble:
+    return Trouble(
+        key=f"{K.DEAD_LETTERS}:{letters.reason}",
+        kind=K.DEAD_LETTERS,
+        severity=Severity.WAITING,
+        title=f"{counted(letters.count, 'message', 'messages')} could not be read",
+        explanation=f"The reason is: {letters.reason}. An order in such a message gets no courier.",
+        subject=letters.reason,
+        since=letters.oldest,
+        actions=(Action.REPLAY, Action.DISCARD),
+    )
+
+
+def _lags(state: SystemState) -> Iterator[Trouble]:
+    for (stream, group), seconds in sorted((state.lags or {}).items()):
+        lag, reads_orders = timedelta(seconds=seconds), group == GROUP
+        if lag <= (ORDERS_LAG if reads_orders else SUBSCRIBER_LAG):
+            continue
+        kind = K.ORDERS_UNREAD if reads_orders else K.SUBSCRIBER_BEHIND
+        yield Trouble(
+            key=f"{kind}:{stream}:{group}",
+            kind=kind,
+            severity=Severity.WAITING if reads_orders else Severity.SYSTEM,
+            title="Messages are not read" if reads_orders else f"The subscriber {group} is behind",
+            explanation="Orders on the stream wait for a worker that reads them."
+            if reads_orders
+            else f"It has not acknowledged an event on the stream {stream}, which therefore cannot be trimmed.",
+            subject=f"{stream}:{group}",
+            since=state.at - lag,
+        )
+
+
+def _callbacks(stored: StoredState, now: datetime, *, awaits_callbacks: bool) -> Iterator[Trouble]:
+    recorded_at = stored.callbacks_recorded_at
+    if awaits_callbacks and recorded_at is not None and now - recorded_at > GAP:
+        yield Trouble(
+            K.CALLBACKS_NOT_STORED,
+            K.CALLBACKS_NOT_STORED,
+            Severity.SYSTEM,
+            "No web process runs",
+            "Callbacks of the carriers are not stored. Deliveries are read less often than callbacks would tell.",
+            since=recorded_at,
+        )
+    for account, entity, since in stored.missing_callbacks:
+        yield Trouble(
+            key=f"{K.CALLBACKS_MISSING}:{account}:{entity}",
+            kind=K.CALLBACKS_MISSING,
+            severity=Severity.SYSTEM,
+            title=f"{account} sends no callbacks about a {entity}",
+            explanation="Other callbacks of this account come. Enable this kind at the carrier.",
+            account=account,
+            subject=entity,
+            since=since,
+        )
+
+
+def _platform(stored: StoredState) -> Iterator[Trouble]:
+    fetches, write_backs = stored.failing_fetches, stored.failing_write_backs
+    if fetches.count:
+        yield Trouble(
+            K.ORDERS_NOT_FETCHED,
+            K.ORDERS_NOT_FETCHED,
+            Severity.WAITING,
+            "Orders cannot be fetched from the platform",
+            f"{counted(fetches.count, 'order was', 'orders were')} named in a message and could not be fetched.",
+            since=fetches.oldest,
+            actions=(Action.BACKFILL,),
+        )
+    if write_backs.count:
+        yield Trouble(
+            K.PLATFORM_NOT_WRITTEN,
+            K.PLATFORM_NOT_WRITTEN,
+            Severity.SYSTEM,
+            "Statuses cannot be written to the platform",
+            f"{counted(write_backs.count, 'order has', 'orders have')} an outdated status there.",
+        )
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return a number and the words that follow it."""
+    return f"{count} {one if count == 1 else many}"
