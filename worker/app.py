@@ -67,20 +67,46 @@ REDIS_OPTIONS: dict[str, Any] = {
 }
 
 
+class TaskFailure(Exception):
+    """What monitors show of a failed task: one line without personal data or markup, which Flower would not escape."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Problems(TaskFailure):
+    """The problems of a task that did all its work: everything is stored, and nothing runs again because of this."""
+
+
 class WakeUpTask(Task[Any, Any]):
     """A wake-up task. If the database or Redis is unreachable, the task logs one line instead of an exception.
 
-    The sweep then enqueues the work again.
+    The sweep then enqueues the work again. A task that returns problems has failed for Flower and other monitors.
     """
 
+    throws = (Problems,)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task."""
+        """Run the task. In a worker, raise Problems if there are any; a direct call returns them."""
+        problems = self._run(*args, **kwargs)
+        if problems and not self.request.called_directly:
+            raise Problems(problems)
+        return problems
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002
+        """Hide the text of an error from monitors, because it may contain anything. The log has the traceback."""
+        einfo.traceback = None
+        if not isinstance(exc, Problems):
+            einfo.exception = TaskFailure(type(exc).__name__)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
             if not (is_outage(error) or isinstance(error, OperationalError)):
                 raise
             log.get(__name__).warning("task.postponed", task=self.name, error=type(error).__name__)
+            return f"postponed ({type(error).__name__})"
 
 
 def create_app(settings: Settings) -> Celery:

@@ -33,6 +33,14 @@ CALL_GRACE_SECONDS = 15.0
 
 Then `up` kills the worker.
 """
+FLOWER_OPTIONS = (
+    "--read_only",
+    "--tasks_columns=name,args,state,exception,received,runtime,worker,uuid",
+    "--persistent",
+    "--max_tasks=10000",  # Flower answers no request while it saves its tasks
+    "--state_save_interval=60000",  # milliseconds
+)
+"""What Flower shows and keeps; docs/operating.md explains it."""
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db", rich_help_panel=RUN)
@@ -342,7 +350,9 @@ def flower() -> None:
     settings = load()
     host, _, port = settings.flower_address.rpartition(":")
     password = settings.password.get_secret_value()
-    command = ["celery", "--app", "worker.app", "flower", f"--address={host}", f"--port={port}", "--read_only"]
+    make_private(settings.flower_folder)
+    where = [f"--address={host}", f"--port={port}", f"--db={settings.flower_folder / 'tasks'}"]
+    command = ["celery", "--app", "worker.app", "flower", *where, *FLOWER_OPTIONS]
     for name in ("FLOWER_ADDRESS", "FLOWER_PORT"):  # Kubernetes sets a port of another form for a Service `flower`
         os.environ.pop(name, None)
     if password:

@@ -129,6 +129,8 @@ class Settings(_Section):
     notify: Mapping[str, NotifyChannel] = Field(default_factory=dict)
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
+    flower_folder: Path = Path("var/flower")
+    """The folder in which Flower keeps the tasks that it shows."""
     stores_file: Path = Path("stores.toml")
     """The file of the store directory. If a store with the same id is in the database (`order-sync stores load`), the
     store in the database is used."""

@@ -24,6 +24,7 @@ from worker.errors import CarrierError, Postponed, Refused, Uncertain
 from worker.http.call import Call, Outcome
 from worker.http.gateway import Gateway
 from worker.resilience.call_journal import CallJournal, JournalFile
+from worker.services import problems
 from worker.services.account_health import CALL_CLASSES, AccountHealth, log_failovers
 from worker.services.call_records import record_of
 from worker.services.carrier_actions import CarrierAction
@@ -50,20 +51,20 @@ class CarrierCalls:
     terms: TermsByAccount
     clock: Clock
 
-    def execute(self, account: str, ids: Sequence[str], action: CarrierAction[T]) -> None:
-        """Execute the action for each given delivery for which the action is due now.
+    def execute(self, account: str, ids: Sequence[str], action: CarrierAction[T]) -> str:
+        """Execute the action for each given delivery for which the action is due now; return the problems in one line.
 
         The task says only that something may be due, so deliveries for which nothing is due are skipped.
         """
         with self.health.acquire_account(account, ids, action.step) as codec:
-            if codec is None:
-                return
+            if isinstance(codec, str):
+                return codec
             with self.journal.open(action.step) as file:
-                self._execute(codec, ids, action, file)
+                return self._execute(codec, ids, action, file)
 
-    def _execute(self, codec: Carrier, ids: Sequence[str], action: CarrierAction[T], file: JournalFile) -> None:
+    def _execute(self, codec: Carrier, ids: Sequence[str], action: CarrierAction[T], file: JournalFile) -> str:
         now = self.clock()
-        self.send(codec, self._claim(codec.account.name, ids, action, file, now), action, file, now)
+        return self.send(codec, self._claim(codec.account.name, ids, action, file, now), action, file, now)
 
     def send(
         self,
@@ -72,9 +73,10 @@ class CarrierCalls:
         action: CarrierAction[T],
         file: JournalFile,
         claimed_at: datetime,
-    ) -> None:
-        """Send claimed calls and record their outcomes. `pending` are the calls by the id of their attempt.
+    ) -> str:
+        """Send claimed calls and record their outcomes; return the problems in one line.
 
+        `pending` are the calls by the id of their attempt.
         The file has the attempts of these calls attached.
         """
         account = codec.account.name
@@ -84,6 +86,7 @@ class CarrierCalls:
         for key, call in pending.items():
             request = self._build(codec, action, call, until)
             built[key] = request
+        responses: dict[int, object] = dict(built)
         requests = {key: each for key, each in built.items() if isinstance(each, Call)}
         answered = [
             (pending[key], _meaning(action, pending[key], each))
@@ -96,7 +99,9 @@ class CarrierCalls:
         for group in self.gateway.send(account, requests, max_body=codec.capabilities.max_body, until=until):
             file.log_replies(group.items())
             answered_calls = [(pending[key], requests[key], outcome) for key, outcome in group.items()]
-            self._record(codec, action, file, answered_calls)
+            recorded = self._record(codec, action, file, answered_calls)
+            responses.update(recorded)
+        return problems.describe(map(problems.of_call, responses.values()))
 
     def _claim(
         self, account: str, ids: Sequence[str], action: CarrierAction[T], file: JournalFile, now: datetime
@@ -129,8 +134,8 @@ class CarrierCalls:
         action: CarrierAction[T],
         file: JournalFile,
         group: Sequence[tuple[PendingCall, Call, Outcome]],
-    ) -> None:
-        """Store a group of outcomes, then record for the account whether its calls succeeded."""
+    ) -> dict[int, T | CarrierError]:
+        """Store a group of outcomes, then record for the account whether its calls succeeded; return the responses."""
         account = codec.account.name
         parsed = self._parse(codec, action, [(call, outcome) for call, _, outcome in group])
         responses = self.reject_reused_ids(codec, parsed)
@@ -148,6 +153,7 @@ class CarrierCalls:
         # This comes last, because Redis may hang, and an outcome must not wait for it.
         results = [(outcome, responses[call.attempt.id]) for call, _, outcome in group]
         self.health.record_results(account, CALL_CLASSES[action.step], results)
+        return responses
 
     def _parse(
         self, codec: Carrier, action: CarrierAction[T], group: Sequence[tuple[PendingCall, Outcome]]

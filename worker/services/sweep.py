@@ -20,7 +20,7 @@ from worker.database.due_work import Due, Limits
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
-from worker.enqueue import BATCH, PLATFORM, WakeUp, carrier_queues, publish_task, step_tasks
+from worker.enqueue import BATCH, NO_ORDER_IDS, PLATFORM, OrderIds, WakeUp, carrier_queues, publish_task, step_tasks
 from worker.errors import Unavailable
 from worker.services import order_fetch, write_back
 from worker.services.account_health import AccountHealth
@@ -49,8 +49,8 @@ OWN_SWEEP_SECONDS = 4.0
 class Queue(Protocol):
     """The queue into which a sweep sends tasks: the broker, or a queue within this process."""
 
-    def send(self, tasks: Iterable[WakeUp]) -> None:
-        """Enqueue tasks."""
+    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:
+        """Enqueue tasks. `orders` are shown in Flower."""
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many tasks wait in each queue."""
@@ -102,7 +102,7 @@ class Sweep:
             tasks.append(publish_task())
         if due.fetches:
             tasks.append(order_fetch.TASK)
-        self.queue.send(tasks)
+        self.queue.send(tasks, {each.id: each.order_id for each in due.deliveries})
         for step in due.unknown_steps:
             _log_unknown_step(step)
         if due.alarms:

@@ -18,6 +18,7 @@ from worker.domain.lifecycle import StatusMappings, TermsByAccount
 from worker.errors import CarrierError, Unreadable
 from worker.http.call import Call, CallClass, Outcome
 from worker.http.gateway import Gateway
+from worker.services import problems
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
 from worker.services.call_records import record_of
@@ -70,19 +71,23 @@ class Tracking:
     terms: TermsByAccount
     clock: Clock
 
-    def track(self, account: str, ids: Sequence[str]) -> None:
-        """Read the status of each of these deliveries whose read is due."""
-        self._read(account, ids, Step.TRACK)
+    def track(self, account: str, ids: Sequence[str]) -> str:
+        """Read the status of each of these deliveries whose read is due; return the problems in one line."""
+        return self._read(account, ids, Step.TRACK)
 
-    def reconcile(self, account: str, ids: Sequence[str]) -> None:
-        """Look up creates with an unknown outcome. If the carrier has no look-ups, leave them to an operator."""
+    def reconcile(self, account: str, ids: Sequence[str]) -> str:
+        """Look up creates with an unknown outcome; return the problems in one line.
+
+        If the carrier has no look-ups, leave the creates to an operator.
+        """
         self._decide_due(account, ids, lost=True)
         if self.terms[account].capabilities.find:
-            self._read(account, ids, Step.RECONCILE)
-        else:
-            self._decide_due(account, ids, lost=False)
+            return self._read(account, ids, Step.RECONCILE)
+        undecided = self._decide_due(account, ids, lost=False)
+        return problems.describe(["outcome unknown (no look-up)"] * undecided)
 
-    def _decide_due(self, account: str, ids: Sequence[str], *, lost: bool) -> None:
+    def _decide_due(self, account: str, ids: Sequence[str], *, lost: bool) -> int:
+        """Record lost creates, or that there is no look-up; return how many deliveries changed."""
         now = self.clock()
         decide = lifecycle.mark_outcome_unknown if lost else lifecycle.no_lookup_available
 
@@ -90,15 +95,14 @@ class Tracking:
             is_due = lifecycle.is_due(delivery, Step.RECONCILE, account, now)
             return decide(delivery, self.terms, now) if is_due else None
 
-        self.updates.apply(ids, due, now)
+        return len(self.updates.apply(ids, due, now))
 
-    def _read(self, account: str, ids: Sequence[str], step: Step) -> None:
+    def _read(self, account: str, ids: Sequence[str], step: Step) -> str:
         with self.health.acquire_account(account, ids, step) as codec:
-            if codec is not None:
-                self._read_due(codec, ids, step)
+            return codec if isinstance(codec, str) else self._read_due(codec, ids, step)
 
-    def _read_due(self, codec: Carrier, ids: Sequence[str], step: Step) -> None:
-        """Read the deliveries that are due.
+    def _read_due(self, codec: Carrier, ids: Sequence[str], step: Step) -> str:
+        """Read the deliveries that are due; return the problems in one line.
 
         A look-up may need several calls. An attempt is absent only if each of its calls reports the attempt as absent.
         """
@@ -125,6 +129,7 @@ class Tracking:
         )
         duplicates = ((key, refs) for key, refs in found.duplicates.items() if key in pending)
         self.outcomes.record([(pending[key], _duplicates(refs, cause)) for key, refs in duplicates])
+        return problems.describe(_problem(key, found, covered[key], cause) for key in pending)
 
     def _read_pages(
         self, codec: Carrier, calls: Sequence[Call], views: Mapping[int, AttemptView]
@@ -184,6 +189,21 @@ def _duplicates(refs: Sequence[str], cause: Cause) -> Meaning:
     return lambda each, key, terms, now: lifecycle.record_duplicates(each, key, refs, terms, now, cause)
 
 
+def _problem(attempt_id: int, found: _Round, covered: int, cause: Cause) -> str | None:
+    """Return the problem of one attempt in a round of reads."""
+    if attempt_id in found.observations:
+        return None
+    if attempt_id in found.failures:
+        return problems.of_read(found.failures[attempt_id])
+    if cause is Cause.POLL:
+        return "not found"
+    return None if _is_absent(attempt_id, found, covered) else "outcome unknown (look-up inconclusive)"
+
+
+def _is_absent(attempt_id: int, found: _Round, covered: int) -> bool:
+    return bool(covered) and found.absences.get(attempt_id, 0) >= covered
+
+
 def _meaning(attempt: Attempt, found: _Round, covered: int, cause: Cause, began: datetime) -> Meaning:
     """Return the function that applies the results of a round to the delivery of one attempt."""
     if attempt.id in found.observations:
@@ -194,7 +214,7 @@ def _meaning(attempt: Attempt, found: _Round, covered: int, cause: Cause, began:
         return lambda each, key, terms, now: lifecycle.record_read_failure(each, key, error, terms, now)
     if cause is Cause.POLL:
         return lambda each, key, terms, now: lifecycle.record_missing(each, key, terms, now, began)
-    if covered and found.absences.get(attempt.id, 0) >= covered:
+    if _is_absent(attempt.id, found, covered):
         return lambda each, _, terms, now: lifecycle.record_not_found(each, attempt, terms, now, began)
     undecided = Unreadable("the look-up was inconclusive")
     return lambda each, key, terms, now: lifecycle.record_read_failure(each, key, undecided, terms, now)

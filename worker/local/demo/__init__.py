@@ -40,6 +40,7 @@ def environment(redis_url: str, sandbox: int, web: int, desk: int, flower: int) 
         "CONFIG": os.devnull,  # an order-sync.toml here is for real accounts
         "DATABASE_URL": f"sqlite:///{FOLDER}/order-sync.db",
         "JOURNAL_FOLDER": str(FOLDER / "journal"),
+        "FLOWER_FOLDER": str(FOLDER / "flower"),
         "REDIS_URL": redis_url,
         "WEB_ADDRESS": f"127.0.0.1:{web}",
         "DESK_ADDRESS": f"127.0.0.1:{desk}",
