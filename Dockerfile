@@ -13,5 +13,5 @@ ENV PATH=/opt/order-sync/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER order-sync
 WORKDIR /home/order-sync
 # A new volume gets its owner from this folder.
-RUN mkdir -m 700 var var/journal
+RUN mkdir -m 700 var var/flower var/journal
 CMD ["order-sync", "--help"]

@@ -18,7 +18,7 @@ from benchmarks.services import Services, driver_url, shown_logs, wait_until
 from worker.app import KEY_PREFIX
 from worker.database.database import Database
 from worker.local.demo import orders as demo
-from worker.local.supervisor import Supervisor
+from worker.local.supervisor import Supervisor, free_port
 
 CARRIERS: Mapping[str, Mapping[str, str]] = {
     "cervo": {"TOKEN": "sandbox-cervo-token"},
@@ -148,7 +148,7 @@ class OrderSync(_StreamProgram):
     ) -> None:
         """`web` is the address of the web process; without an address, there is none."""
         super().__init__(services, workers)
-        self.carriers, self._web = carriers, web
+        self.carriers, self._web, self._desk = carriers, web, free_port()
 
     def prepare(self) -> None:
         """Upgrade the database."""
@@ -166,6 +166,7 @@ class OrderSync(_StreamProgram):
             "JOURNAL_FOLDER": str(self.services.folder / "journal"),
             "CA_BUNDLE": self.services.ca_bundle,
             "EVENTS_KEEP": "1000000",  # the events are counted on the bus
+            "DESK_ADDRESS": f"127.0.0.1:{self._desk}",
             **({"WEB_ADDRESS": self._web, "PUBLIC_URL": f"http://{self._web}"} if self._web else {}),
         }
         for name in self.carriers:

@@ -6,6 +6,6 @@ from worker.container import container
 
 
 @shared_task(name="carriers.probe")
-def probe(carrier: str) -> None:
+def probe(carrier: str) -> str:
     """Probe an account whose carrier rejected our credentials; resume the account if the carrier accepts them again."""
-    container().account_health.probe_paused(carrier)
+    return container().account_health.probe_paused(carrier)

@@ -5,7 +5,7 @@ from celery import shared_task
 from worker.container import container
 
 
-@shared_task(name="events.publish")
+@shared_task(name="events.publish", send_events=False)
 def publish() -> None:
     """Publish every event that waits in the outbox, in order."""
     container().relay.publish()

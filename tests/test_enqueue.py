@@ -47,6 +47,48 @@ def test_deliveries_with_the_same_next_step_share_a_task(app: Celery) -> None:
     ]
 
 
+def shown(app: Celery) -> list[tuple[str, str]]:
+    """Remove the messages on the queue; return the name and the arguments of each task as Flower shows them."""
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        messages = list(iter(partial(channel.basic_get, "celery", no_ack=True), None))
+    return [(each.headers["shadow"], each.headers["argsrepr"]) for each in messages]
+
+
+def test_flower_shows_the_account_and_the_orders_of_a_task(app: Celery) -> None:
+    other = DUE.order.model_copy(update={"order_id": "77"})
+    TaskQueue(app).enqueue_next_steps([*due("a"), *due("b", order=other), *due("c", carrier="borzo")], START)
+    assert shown(app) == [
+        ("deliveries.book cervo", "2011, 77"),
+        ("deliveries.book borzo", "2011"),
+        ("events.publish", ""),
+    ]
+
+
+def test_flower_shows_the_id_of_a_delivery_whose_order_is_not_known(app: Celery) -> None:
+    tasks: list[WakeUp] = [("deliveries.track", ["borzo", ["a", "b"]]), ("callbacks.apply", ["c"])]
+    TaskQueue(app).send([*tasks, ("carriers.probe", ["borzo"])], {"b": "2011"})
+    assert shown(app) == [
+        ("deliveries.track borzo", "a, 2011"),
+        ("callbacks.apply", "c"),
+        ("carriers.probe borzo", "borzo"),
+    ]
+
+
+def test_flower_shows_the_order_of_a_task_that_is_sent_again(app: Celery) -> None:
+    queue = TaskQueue(app)
+    queue.enqueue_next_steps(due("a"), START)
+    shown(app)
+    queue.send([("deliveries.book", ["cervo", ["a"]])])
+    assert shown(app) == [("deliveries.book cervo", "2011")]
+
+
+def test_flower_shows_only_the_first_ids_of_a_large_task(app: Celery) -> None:
+    ids = [f"{number:08}" for number in range(50)]
+    TaskQueue(app).send([("deliveries.track", ["borzo", ids])])
+    assert shown(app) == [("deliveries.track borzo", f"{', '.join(ids[:20])}, ... (50 ids)")]
+
+
 def test_a_step_that_is_not_due_yet_is_left_to_the_sweep(app: Celery) -> None:
     TaskQueue(app).enqueue_next_steps(due("a", next_run_at=START + SECOND), START)
     assert sent(app) == [("events.publish", [])]

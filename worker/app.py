@@ -5,12 +5,14 @@ the sweep enqueues the work again. The database stores all work that is due late
 ETA, no countdown and no Celery retry.
 """
 
+import ctypes
 import faulthandler
 import gc
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +25,7 @@ from worker.config.settings import Settings, load
 from worker.enqueue import PLATFORM, carrier_queues
 from worker.errors import SettingsError
 from worker.runtime import broker
-from worker.runtime.steps import JournalReader, OrdersReader, Sweeper, Trimmer
+from worker.runtime.steps import JournalReader, Notifier, OrdersReader, Sweeper, Trimmer
 from worker.runtime.watchdog import Watchdog
 from worker.services.ingest import is_outage
 
@@ -40,6 +42,8 @@ OTHER_QUEUES = {"orders.fetch": PLATFORM, "orders.backfill": PLATFORM, "maintena
 GC_THRESHOLD = 20_000
 """How many new objects a worker has before it looks for garbage. With Python's own 700, that takes a tenth of its time.
 """
+M_ARENA_MAX, ARENAS = -8, 2
+"""The option of glibc for the number of memory arenas, and the number that a worker has."""
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 BACKFILL_SECONDS = 300.0
@@ -63,20 +67,46 @@ REDIS_OPTIONS: dict[str, Any] = {
 }
 
 
+class TaskFailure(Exception):
+    """What monitors show of a failed task: one line without personal data or markup, which Flower would not escape."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Problems(TaskFailure):
+    """The problems of a task that did all its work: everything is stored, and nothing runs again because of this."""
+
+
 class WakeUpTask(Task[Any, Any]):
     """A wake-up task. If the database or Redis is unreachable, the task logs one line instead of an exception.
 
-    The sweep then enqueues the work again.
+    The sweep then enqueues the work again. A task that returns problems has failed for Flower and other monitors.
     """
 
+    throws = (Problems,)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task."""
+        """Run the task. In a worker, raise Problems if there are any; a direct call returns them."""
+        problems = self._run(*args, **kwargs)
+        if problems and not self.request.called_directly:
+            raise Problems(problems)
+        return problems
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002
+        """Hide the text of an error from monitors, because it may contain anything. The log has the traceback."""
+        einfo.traceback = None
+        if not isinstance(exc, Problems):
+            einfo.exception = TaskFailure(type(exc).__name__)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
             if not (is_outage(error) or isinstance(error, OperationalError)):
                 raise
             log.get(__name__).warning("task.postponed", task=self.name, error=type(error).__name__)
+            return f"postponed ({type(error).__name__})"
 
 
 def create_app(settings: Settings) -> Celery:
@@ -95,7 +125,7 @@ def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
     for name in FOREIGN_VARIABLES:
         os.environ.pop(name, None)
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
-    celery_app.steps["worker"].update((OrdersReader, JournalReader, Sweeper, Trimmer, Watchdog))
+    celery_app.steps["worker"].update((OrdersReader, JournalReader, Sweeper, Trimmer, Notifier, Watchdog))
     celery_app.on_configure.connect(_set_up)
     celery_app.add_defaults(configuration)
     return celery_app
@@ -199,6 +229,7 @@ def _set_up(**_: Any) -> None:
     """Prepare a process that uses the app. Celery calls this function before the configuration is read."""
     broker.install()
     signals.setup_logging.connect(_set_up_logs)
+    signals.celeryd_init.connect(_share_memory)
     signals.worker_ready.connect(_show_threads_on_signal)
     signals.worker_ready.connect(_collect_garbage_less_often)
     signals.task_unknown.connect(_log_unusable)
@@ -213,6 +244,15 @@ def _set_up_logs(**_: Any) -> None:
 def _show_threads_on_signal(**_: Any) -> None:
     """Let SIGUSR1 print the stack of every thread. Celery's handler would also print variables with credentials."""
     faulthandler.register(signal.SIGUSR1)
+
+
+def _share_memory(**_: Any) -> None:
+    """Let all threads use the same memory. With an arena for each thread, no thread uses what another has freed.
+
+    Only glibc has this option.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
 
 def _collect_garbage_less_often(**_: Any) -> None:

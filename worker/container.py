@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 
 from celery import Celery, current_app
@@ -24,8 +24,10 @@ from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
 from worker.domain.delivery import Gate
 from worker.domain.eligibility import refusal
 from worker.enqueue import TaskQueue, WakeUp, join_tasks
+from worker.errors import SettingsError
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
+from worker.http.notifier import Notifier
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience.bulkhead import Bulkhead
 from worker.resilience.call_journal import CallJournal
@@ -44,6 +46,7 @@ from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
 from worker.services.ingest import Ingest
 from worker.services.lost_commits import LostCommits
+from worker.services.notifications import Notifications
 from worker.services.operations import Operations
 from worker.services.order_fetch import OrderFetch
 from worker.services.outcomes import Outcomes
@@ -52,6 +55,7 @@ from worker.services.relay import Relay
 from worker.services.retention import Retention
 from worker.services.sweep import Sweep
 from worker.services.system_health import SystemHealth
+from worker.services.timeline import Timelines
 from worker.services.tracking import Tracking
 from worker.services.troubles import Troubles
 from worker.services.updates import Updates
@@ -371,8 +375,14 @@ class Container:
 
     @cached_property
     def retention(self) -> Retention:
-        """The service that trims the streams."""
-        return Retention(self.bus, self.settings.events_keep, self.clock)
+        """The service that removes what nobody needs any more."""
+        keep_calls = timedelta(days=self.settings.keep_calls_days)
+        return Retention(self.bus, self.database, self.settings.events_keep, keep_calls, self.clock)
+
+    @cached_property
+    def timelines(self) -> Timelines:
+        """The service that shows the history of a delivery."""
+        return Timelines(self.database, self.file_shops)
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -401,6 +411,17 @@ class Container:
         awaits_callbacks = bool(self.settings.public_url) and carriers_call
         return Troubles(self.database, self.system_health, self.terms, awaits_callbacks)
 
+    @cached_property
+    def notifiers(self) -> dict[str, Notifier]:
+        """The channels to people. Raises SettingsError if an address is not usable."""
+        return {name: _notifier(name, channel.url.get_secret_value()) for name, channel in self.settings.notify.items()}
+
+    @cached_property
+    def notifications(self) -> Notifications:
+        """The service that tells people about troubles."""
+        channels = {name: notifier.send for name, notifier in self.notifiers.items()}
+        return Notifications(self.database, self.troubles, channels, self.clock)
+
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
@@ -420,6 +441,13 @@ class Container:
         for name in ("gateway", "database"):
             if name in self.__dict__:
                 getattr(self, name).close()
+
+
+def _notifier(name: str, url: str) -> Notifier:
+    try:
+        return Notifier(url)
+    except ValueError as error:
+        raise SettingsError(f"ORDER_SYNC_NOTIFY__{name.upper().replace('-', '_')}__URL {error}") from None
 
 
 def _terms(codec: Carrier) -> CarrierTerms:

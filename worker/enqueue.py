@@ -4,13 +4,15 @@ The sweep replaces a lost task, because it enqueues everything that is due in th
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from kombu.utils.functional import LRUCache
 
 from worker import log
 from worker.domain.delivery import Delivery, Step
@@ -23,6 +25,13 @@ PLATFORM = "platform"
 """The queue of the tasks that call the Ordering platform."""
 WakeUp = tuple[str, list[object]]
 """A task's name and its arguments. The app's routes choose the queue."""
+OrderIds = Mapping[str, str]
+"""The platform's ids of orders, by the id of their delivery."""
+NO_ORDER_IDS: OrderIds = MappingProxyType({})
+MAX_ORDERS = 10_000
+"""The most orders of which a process remembers the id for Flower."""
+MAX_SHOWN = 200
+"""The most characters of the ids that Flower shows of one task."""
 
 
 class SingleFlight:
@@ -75,19 +84,24 @@ class TaskQueue:
 
     Many changes need the relay at the same time. One message for each change would cost more than the relay itself.
     """
+    orders: LRUCache[str, str] = field(default_factory=lambda: LRUCache(limit=MAX_ORDERS))
+    """The orders of the last tasks, for Flower: a task that waited for a slot is sent again by its delivery ids."""
 
-    def send(self, tasks: Iterable[WakeUp]) -> None:
+    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:
         """Send wake-up tasks. If the broker is unreachable, only log that the tasks are lost.
 
+        Flower shows the id of an order that `orders` has or had lately, and otherwise the id of the delivery.
         If the relay is running in this process, another run is requested, and no task is sent for the relay.
         """
+        self.orders.update(orders)
         wanted = [task for task in tasks if task != publish_task() or not self.relay.request()]
         if not wanted:
             return
         try:
             with self.app.producer_or_acquire() as producer:
                 for name, arguments in wanted:
-                    self.app.send_task(name, args=arguments, producer=producer)
+                    shadow, argsrepr = shown_name(name, arguments), shown_arguments(arguments, self.orders)
+                    self.app.send_task(name, args=arguments, shadow=shadow, argsrepr=argsrepr, producer=producer)
         except (OperationalError, OSError) as error:
             logger.warning("task.lost", error=type(error).__name__, count=len(wanted))
 
@@ -97,13 +111,15 @@ class TaskQueue:
         If no delivery was changed, the relay's task is sent only if `events` is true.
         """
         due: dict[tuple[Step, str], list[str]] = {}
+        orders: dict[str, str] = {}
         for delivery in changed:
             events = True
             step, account = delivery.step, delivery.step_carrier
             if step in TASKS and account and delivery.next_run_at and delivery.next_run_at <= now:
                 due.setdefault((step, account), []).append(delivery.id)
+                orders[delivery.id] = delivery.order.order_id
         tasks = [task for (step, account), ids in due.items() for task in step_tasks(step, account, ids)]
-        self.send([*tasks, publish_task()] if events else tasks)
+        self.send([*tasks, publish_task()] if events else tasks, orders)
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many tasks wait in each queue. Raises OperationalError when the broker is unreachable."""
@@ -129,6 +145,19 @@ def carrier_queues(account: str) -> tuple[str, str]:
 def publish_task() -> WakeUp:
     """Return the wake-up task of the relay, which publishes the events."""
     return PUBLISH, []
+
+
+def shown_name(name: str, arguments: Sequence[object]) -> str:
+    """Return the name under which Flower shows a task: with the account, if the task calls a carrier."""
+    return f"{name} {arguments[0]}" if name.startswith(("deliveries.", "carriers.")) else name
+
+
+def shown_arguments(arguments: Sequence[object], orders: OrderIds) -> str:
+    """Return the ids that Flower shows of a task: of its orders, as far as they are known; at most `MAX_SHOWN`."""
+    ids: Any = arguments[-1] if arguments else []
+    shown = [str(orders.get(each, each)) for each in (ids if isinstance(ids, list) else [ids])]
+    text = ", ".join(shown)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN].rpartition(',')[0]}, ... ({len(shown)} ids)"
 
 
 def step_tasks(step: Step, account: str, delivery_ids: Sequence[str], size: int = BATCH) -> list[WakeUp]:

@@ -2,6 +2,7 @@
 
     SettingsError           stop at the start and report every fault
     Forged                  answer 401 and change nothing
+    NotSentError            send the message to people again later
     CarrierError
     ├── Unavailable         repeat the call later: nothing happened at the carrier
     │   └── Postponed       the same, but not counted by the circuit breaker
@@ -14,6 +15,9 @@
 A class exists only if some caller treats it differently from the other classes.
 """
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from schemas.status import Reason
 
 
@@ -25,8 +29,25 @@ class Forged(Exception):
     """A callback without proof that the carrier sent it."""
 
 
+class NotSentError(Exception):
+    """A message to people that their service did not accept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """When a call was sent, and after how many seconds it ended."""
+
+    at: datetime
+    seconds: float
+
+
 class CarrierError(Exception):
-    """A call that ended without a usable answer from the carrier."""
+    """A call that ended without a usable answer from the carrier.
+
+    `sent` is when the call was sent, if the gateway ended it.
+    """
+
+    sent: Sent | None = None
 
 
 class Unavailable(CarrierError):

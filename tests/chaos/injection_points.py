@@ -42,7 +42,7 @@ AFTER_REPLY = {
 """The point after the reply to each operation, with nothing of it committed yet."""
 SENDING = "sending"
 """The connection of a create is open, its time was checked, and its first byte is next."""
-BEFORE_FIRST_BYTE = 2
+BEFORE_FIRST_BYTE = 3
 """The number of the reading of the gateway's clock that is followed by the first byte of a process."""
 ONE_THREAD = frozenset({PUBLISHED, SENDING})
 """Points that one thread reaches for every carrier in turn, so it must not wait there for the others."""

@@ -59,7 +59,7 @@ def test_an_unmapped_status_is_shown_with_the_command_that_maps_it(
     change(container, lambda each: lifecycle.apply_observations(each, 7, seen, container.terms, NOW, Cause.POLL))
     (shown,) = command_line("show", "2011", "--json").documents
     assert shown["to_do"] == ["order:6 is an unmapped status: `order-sync carriers map cervo order:6 STATUS`"]
-    assert command_line("show", "2011").lines[-1].endswith("delivery.status_unrecognized created order:6")
+    assert command_line("show", "2011").lines[-1].endswith("status_unrecognized: created, carrier cervo, order:6")
 
 
 def test_an_order_that_waits_for_its_shop_shows_the_awaited_status(command_line: CommandLine) -> None:

@@ -242,7 +242,7 @@ def test_a_delivery_is_shown_by_its_order_id_or_its_own_id(
     assert [each["data"]["status"] for each in by_order["events"]] == ["queued", "submit_unknown"]
     lines = command_line("show", "2011").lines
     assert lines[0].split() == ["delivery_id", delivery]
-    assert lines[-1].split()[0] == "2"
+    assert lines[-1].partition("event")[2].split() == ["2", "status_changed:", "submit_unknown,", "carrier", "cervo"]
 
 
 @pytest.mark.usefixtures("delivery")
@@ -263,9 +263,9 @@ def test_a_surplus_courier_is_shown_with_the_state_of_its_cancel(
         ("100", reference_of(surplus_id), True, "refused"),
     ]
     lines = command_line("show", "2011").lines
-    assert [line.split(" ", 4)[-1] for line in lines[-2:]] == [
-        "delivery.conflict created duplicate",
-        "delivery.attention_required created surplus_courier",
+    assert [line.partition(" event ")[2].split(maxsplit=1)[1] for line in lines[-2:]] == [
+        "conflict: created, duplicate, carrier cervo",
+        "attention_required: created, surplus_courier, carrier cervo",
     ]
 
 

@@ -24,7 +24,7 @@ from worker.database.database import Database
 from worker.database.deliveries import Decision
 from worker.domain.carrier_terms import CarrierTerms
 from worker.domain.delivery import Attempt, Change, Delivery, Gate, OfferDecision, Step, UnmappedStatus
-from worker.enqueue import TaskQueue, WakeUp
+from worker.enqueue import NO_ORDER_IDS, OrderIds, TaskQueue, WakeUp
 from worker.services.ingest import Ingest
 from worker.services.updates import Updates
 
@@ -66,7 +66,7 @@ class SentTasks(TaskQueue):
 
     sent: list[WakeUp] = field(default_factory=list)
 
-    def send(self, tasks: Iterable[WakeUp]) -> None:
+    def send(self, tasks: Iterable[WakeUp], _orders: OrderIds = NO_ORDER_IDS) -> None:
         self.sent.extend(tasks)
 
 

@@ -37,9 +37,10 @@ def due(database: Database, *order_ids: str, at: int = 0, **more: Any) -> list[s
 @pytest.mark.quirk("X-06")
 def test_a_due_delivery_is_claimed_once_while_its_lease_lasts(database: Database) -> None:
     due(database)
-    assert database.write(due_work.claim_deliveries, NOW, 10) == [Due(ID, Step.BOOK, "deliverit")]
+    assert database.write(due_work.claim_deliveries, NOW, 10) == [Due(ID, Step.BOOK, "deliverit", "2011")]
     assert database.write(due_work.claim_deliveries, NOW + LEASE, 10) == []
-    assert database.write(due_work.claim_deliveries, NOW + LEASE + SECOND, 10) == [Due(ID, Step.BOOK, "deliverit")]
+    later = NOW + LEASE + SECOND
+    assert database.write(due_work.claim_deliveries, later, 10) == [Due(ID, Step.BOOK, "deliverit", "2011")]
 
 
 def test_a_delivery_that_is_not_due_is_not_claimed(database: Database) -> None:
@@ -106,7 +107,7 @@ def test_a_carrier_that_is_busy_with_calls_is_still_read(database: Database) -> 
     due(database, "1", carrier="borzo")
     (read,) = due(database, "2", carrier="borzo", step=Step.TRACK)
     assert database.write(due_work.claim_deliveries, NOW, 10, except_carriers=["borzo"]) == [
-        Due(read, Step.TRACK, "borzo")
+        Due(read, Step.TRACK, "borzo", "2")
     ]
 
 
@@ -116,7 +117,7 @@ def test_however_many_reads_are_overdue_other_steps_are_claimed_before_them(data
     (create,) = due(database, "7", carrier="borzo")
     found = database.write(due_work.claim_deliveries, NOW, 3)
     assert (found[0], {each.step for each in found[1:]}, len(found)) == (
-        Due(create, Step.BOOK, "borzo"),
+        Due(create, Step.BOOK, "borzo", "7"),
         {Step.TRACK},
         4,
     )
@@ -136,13 +137,15 @@ def test_a_step_about_a_surplus_courier_is_claimed_for_their_own_carrier(databas
     update(database, [ID], cancel)
     assert database.write(due_work.claim_deliveries, NOW, 10, except_carriers=["deliverit"]) == []
     assert database.write(due_work.claim_deliveries, NOW, 10, except_carriers=["borzo"]) == [
-        Due(ID, Step.CANCEL, "deliverit")
+        Due(ID, Step.CANCEL, "deliverit", "2011")
     ]
 
 
 def test_a_delivery_is_routed_while_its_carrier_is_busy(database: Database) -> None:
     due(database, carrier="borzo", step=Step.ROUTE)
-    assert database.write(due_work.claim_deliveries, NOW, 10, except_carriers=["borzo"]) == [Due(ID, Step.ROUTE, None)]
+    assert database.write(due_work.claim_deliveries, NOW, 10, except_carriers=["borzo"]) == [
+        Due(ID, Step.ROUTE, None, "2011")
+    ]
 
 
 def test_due_alarms_are_decided_about_oldest_first_and_leave_leases_alone(database: Database) -> None:

@@ -21,7 +21,7 @@ def test_the_demo_reads_no_setting_of_its_user(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.chdir(tmp_path)
     Path("order-sync.toml").write_text('broker_url = "redis://somewhere/0"\n')
     monkeypatch.setenv("ORDER_SYNC_BUS_URL", "redis://elsewhere/0")
-    settings = load(environment("redis://127.0.0.1:1/0", 8100, 8000, 5555))
+    settings = load(environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555))
     assert (settings.broker, settings.bus) == ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0")
     assert sorted(settings.accounts) == ["borzo", "cervo", "deliverit"]
 

@@ -62,7 +62,7 @@ def test_without_a_file_descriptor_nothing_is_sent_and_with_one_again_everything
 
 @pytest.mark.fault("F-61")
 def test_without_a_file_descriptor_the_carrier_is_asked_to_repeat_its_callback(edge: Edge) -> None:
-    edge.ask("GET", "/livez")  # from now on the loop has its descriptors
+    edge.ask("GET", "/")  # from now on the loop has its descriptors
     edge.book("a-token")
     edge.container.database.engine.dispose()
     with no_descriptor_left():

@@ -19,6 +19,7 @@ def run_up(folder: Path, **settings: str) -> str:
     """Run `up` until everything is started, and end it; return what it wrote."""
     variables = {
         "WEB_ADDRESS": f"127.0.0.1:{free_port()}",
+        "DESK_ADDRESS": f"127.0.0.1:{free_port()}",
         "FLOWER_ADDRESS": f"127.0.0.1:{free_port()}",
         "CARRIERS__CERVO__TOKEN": "t",
         **settings,

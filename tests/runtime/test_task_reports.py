@@ -42,28 +42,41 @@ class Monitor:
 
 
 def test_work_that_succeeds_is_a_task_that_succeeded() -> None:
-    monitor, done = Monitor(), []
-    monitor.reports.run("deliveries.book", ["cervo", ["d-1"]], lambda: done.append("done"))
-    task = {"name": "deliveries.book", "args": "['cervo', ['d-1']]", "exception": None, "state": "SUCCESS"}
-    assert (done, monitor.tasks()) == (["done"], [task])
+    monitor = Monitor()
+    monitor.reports.run("deliveries.book cervo", "2011", lambda: "")
+    task = {"name": "deliveries.book cervo", "args": "2011", "exception": None, "state": "SUCCESS"}
+    assert monitor.tasks() == [task]
+
+
+def test_work_that_returns_problems_is_a_task_that_failed_because_of_them_and_nothing_is_logged() -> None:
+    monitor = Monitor()
+    with capture_logs() as logs:
+        monitor.reports.run("deliveries.book cervo", "2011", lambda: "1 outcome unknown")
+    assert [(each["state"], each["exception"]) for each in monitor.tasks()] == [("FAILURE", "1 outcome unknown")]
+    assert logs == []
 
 
 def test_work_that_is_not_over_is_a_task_that_has_started() -> None:
     monitor, states = Monitor(), []
-    monitor.reports.run("deliveries.book", [], lambda: states.extend(monitor.tasks()))
+
+    def look() -> str:
+        states.extend(monitor.tasks())
+        return ""
+
+    monitor.reports.run("deliveries.book", "", look)
     assert [each["state"] for each in states] == ["STARTED"]
 
 
 def test_work_that_fails_is_a_task_that_failed_and_its_error_is_logged_and_not_raised() -> None:
     monitor = Monitor()
 
-    def fail() -> None:
+    def fail() -> str:
         raise KeyError("+4566112233")
 
     with capture_logs() as logs:
-        monitor.reports.run("deliveries.book", ["cervo", ["d-1"]], fail)
+        monitor.reports.run("deliveries.book cervo", "2011", fail)
     assert [(each["state"], each["exception"]) for each in monitor.tasks()] == [("FAILURE", "KeyError")]
-    assert [(each["event"], each["task"]) for each in logs] == [("task.failed", "deliveries.book")]
+    assert [(each["event"], each["task"]) for each in logs] == [("task.failed", "deliveries.book cervo")]
 
 
 class Hanging:
@@ -86,8 +99,13 @@ def test_no_work_waits_for_a_broker_that_hangs_however_many_reports_there_are() 
     done: list[int] = []
     with closing(Hanging()) as app:
         reports = TaskReports(app, "worker@here")  # type: ignore[arg-type]
-        for number in range(MAX_WAITING):
-            reports.run("deliveries.book", [], lambda number=number: done.append(number))  # type: ignore[misc]
+
+        def work() -> str:
+            done.append(len(done))
+            return ""
+
+        for _ in range(MAX_WAITING):
+            reports.run("deliveries.book", "", work)
         reports.close()
     assert done == list(range(MAX_WAITING))
 

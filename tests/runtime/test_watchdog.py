@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,6 +75,34 @@ def test_a_worker_whose_event_loop_turns_passes_the_check() -> None:
     for _ in range(2 * PATIENCE):
         watchdog.turn()
         assert watchdog.check(worker)
+
+
+def test_the_heartbeat_path_is_touched_only_while_the_event_loop_turns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heartbeat = tmp_path / "worker.alive"
+    monkeypatch.setenv("ORDER_SYNC_HEARTBEAT_PATH", str(heartbeat))
+    worker = parent()
+    watchdog = Watchdog(worker)
+    watchdog.check(worker)  # the first check sees the start of the consumer
+    touched = []
+    for turns in (1, 0, 1):
+        heartbeat.unlink(missing_ok=True)
+        for _ in range(turns):
+            watchdog.turn()
+        watchdog.check(worker)
+        touched.append(heartbeat.exists())
+    assert touched == [True, False, True]
+
+
+def test_a_heartbeat_path_that_cannot_be_written_does_not_end_the_worker(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ORDER_SYNC_HEARTBEAT_PATH", str(tmp_path / "missing" / "worker.alive"))
+    worker = parent()
+    watchdog = Watchdog(worker)
+    watchdog.turn()
+    assert watchdog.check(worker)
 
 
 def test_a_wedged_worker_ends_with_a_failure() -> None:

@@ -1,7 +1,7 @@
 """New orders are booked by the process that reads them; an order that cannot be booked at once waits for a task."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from datetime import timedelta
@@ -44,7 +44,8 @@ class Booking:
         self.simulation, self.threads = simulation, Threads()
         self.served = list(STORES)
         self.batches = 0
-        self.tasks: list[tuple[str, list[object]]] = []
+        self.tasks: list[tuple[str, str]] = []
+        self.problems: list[str] = []
         self._before = self._depths()
         simulation.direct_booking = lambda: simulation.container.direct_booking(
             self.accounts, self.threads, self.run_task
@@ -54,9 +55,9 @@ class Booking:
         self.batches += 1
         return self.served
 
-    def run_task(self, name: str, arguments: Sequence[object], work: Callable[[], None]) -> None:
-        self.tasks.append((name, list(arguments)))
-        work()
+    def run_task(self, name: str, arguments: str, work: Callable[[], str]) -> None:
+        self.tasks.append((name, arguments))
+        self.problems.append(work())
 
     def place(self, carrier: str, order_id: str = "2011", **more: Any) -> None:
         """Place an order of a shop whose first carrier this is, and read its message."""
@@ -90,7 +91,15 @@ def test_a_new_order_is_booked_without_a_task_of_the_queue(booking: Booking, car
     delivery = booking.simulation.delivery()
     assert (delivery.status, booking.attempts(), booking.queued()) == ("created", ["created"], {})
     assert booking.simulation.ledger() == [(carrier, delivery.attempts[0].ref)]
-    assert booking.tasks == [("deliveries.book", [carrier, [delivery.id]])]
+    assert booking.tasks == [(f"deliveries.book {carrier}", "2011")]
+
+
+def test_a_booking_returns_its_problems_as_a_task_does(booking: Booking) -> None:
+    booking.simulation.inject_fault("error_after", "borzo", operation="create")
+    booking.place("borzo", "1")
+    booking.place("cervo", "2")
+    booking.threads.run()
+    assert booking.problems == ["1 outcome unknown", ""]
 
 
 def test_the_orders_of_one_batch_are_booked_together_at_each_carrier(booking: Booking) -> None:
@@ -99,11 +108,7 @@ def test_the_orders_of_one_batch_are_booked_together_at_each_carrier(booking: Bo
         simulation.add(order_document(store_id=STORES[carrier], order_id=order_id))
     simulation.read()
     booking.threads.run()
-    ids = {order_id: booking.simulation.delivery(order_id).id for order_id in ("1", "2", "3")}
-    assert sorted(booking.tasks) == [
-        ("deliveries.book", ["borzo", [ids["2"]]]),
-        ("deliveries.book", ["cervo", [ids["1"], ids["3"]]]),
-    ]
+    assert sorted(booking.tasks) == [("deliveries.book borzo", "2"), ("deliveries.book cervo", "1, 3")]
     assert booking.simulation.statuses("1", "2", "3") == ["created"] * 3
 
 

@@ -50,14 +50,15 @@ def _may_open_many_files() -> Iterator[None]:
 def web_process(database_url: str, log: Path) -> Iterator[tuple[str, int]]:
     """Run the web process of a deployment; yield its host and port."""
     port = free_port()
-    settings = {**ENVIRONMENT, "DATABASE_URL": database_url, "WEB_ADDRESS": f"127.0.0.1:{port}"}
+    addresses = {"WEB_ADDRESS": f"127.0.0.1:{port}", "DESK_ADDRESS": f"127.0.0.1:{free_port(port + 1)}"}
+    settings = {**ENVIRONMENT, "DATABASE_URL": database_url, **addresses}
     environment = os.environ | {f"ORDER_SYNC_{key}": value for key, value in settings.items()}
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-c", WEB], env=environment, stdout=output, stderr=output)
     try:
         transport = httpx.HTTPTransport(retries=12)  # until the process listens
         with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{port}") as client:
-            assert client.get("/livez").text == "ok"
+            assert client.get("/").status_code == 404
         yield "127.0.0.1", port
     finally:
         process.terminate()

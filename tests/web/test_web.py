@@ -11,24 +11,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from schemas.status import AttentionReason, DeliveryStatus
-from tests.web.edge import NOW, SECRET, Edge, sample
+from schemas.status import DeliveryStatus
+from tests.web.edge import NOW, SECRET, Edge
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers.port import Booked, CallbackKey, Observation, Raw
-from worker.database import accounts, callbacks, deliveries
+from worker.database import callbacks, deliveries
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change
-from worker.http.call import CallClass
-from worker.local.demo.orders import placed
-from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.web import create_web_app
 from worker.web.bodies import RequestBodies
 from worker.web.callbacks import CallbackEndpoint
@@ -338,7 +334,7 @@ async def dripping() -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
 def test_a_body_that_never_ends_is_cut_off(path: str, edge: Edge) -> None:
     edge.book(TOKEN)
-    edge.web = create_web_app(edge.container, RequestBodies(seconds=0.01))
+    edge.web = create_web_app(edge.container, bodies=RequestBodies(seconds=0.01))
     answer = edge.ask("POST", path, dripping())
     assert (answer, edge.stored()) == ((408, "too slow"), [])
 
@@ -475,12 +471,14 @@ def test_a_process_is_alive_when_it_answers_and_ready_when_its_servers_respond(e
 
 
 @pytest.mark.usefixtures("no_database")
-def test_without_the_database_a_process_is_alive_but_not_ready_and_has_no_metrics(edge: Edge) -> None:
-    assert [edge.ask("GET", path) for path in ("/livez", "/readyz", "/metrics")] == [
-        OK,
-        (503, "not ready: database"),
-        (503, "try again later"),
-    ]
+def test_without_the_database_a_process_is_alive_but_not_ready(edge: Edge) -> None:
+    assert [edge.ask("GET", path) for path in ("/livez", "/readyz")] == [OK, (503, "not ready: database")]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_the_public_address_has_neither_health_nor_metrics(path: str, edge: Edge) -> None:
+    edge.desk = edge.web
+    assert edge.ask("GET", path)[0] == 404
 
 
 def test_readiness_lists_every_unreachable_server(make_edge: Make) -> None:
@@ -488,77 +486,6 @@ def test_readiness_lists_every_unreachable_server(make_edge: Make) -> None:
     edge.rebuild(bus=Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries"))
     answer = edge.ask("GET", "/readyz")
     assert answer == (503, "not ready: bus, broker")
-
-
-def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Edge) -> None:
-    edge.book(TOKEN)
-    edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
-    edge.ask("POST", f"/callbacks/cervo/{TOKEN}x")
-    status, text = edge.ask("GET", "/metrics")
-    shown = {line for line in text.splitlines() if line.startswith("order_sync") and "_created" not in line}
-    assert (status, shown) == (
-        200,
-        {
-            'order_sync_callbacks_total{answer="200",carrier="borzo"} 1.0',
-            'order_sync_callbacks_total{answer="401",carrier="cervo"} 1.0',
-            'order_sync_deliveries{status="queued"} 1.0',
-            "order_sync_events_unsent 1.0",
-            "order_sync_write_backs_waiting 0.0",
-        },
-    )
-
-
-def test_metrics_count_deliveries_that_need_an_operator_by_reason(edge: Edge) -> None:
-    edge.book(TOKEN)
-    (found,) = edge.container.database.read(deliveries.recent, 1)
-    reasons = (AttentionReason.SURPLUS_COURIER, AttentionReason.OUTCOME_UNKNOWN)
-    edge.container.database.persist(
-        deliveries.update, [found.id], lambda each: Change(replace(each, attention_reasons=reasons))
-    )
-    _, text = edge.ask("GET", "/metrics")
-    shown = [line for line in text.splitlines() if line.startswith("order_sync_attention")]
-    assert shown == [
-        'order_sync_attention{reason="surplus_courier"} 1.0',
-        'order_sync_attention{reason="outcome_unknown"} 1.0',
-    ]
-
-
-@pytest.mark.fault("F-81")
-def test_metrics_count_the_rejected_deliveries_of_the_last_day_by_reason(edge: Edge) -> None:
-    old = json.loads(placed(sample("2012", "34"))) | {"time": "2026-11-01T12:00:00Z"}
-    edge.container.ingest.store_documents([("1-0", json.dumps(old).encode())])
-    _, text = edge.ask("GET", "/metrics")
-    shown = [line for line in text.splitlines() if line.startswith("order_sync_rejected")]
-    assert shown == ['order_sync_rejected{reason="deadline_passed"} 1.0']
-
-
-@pytest.mark.fault("F-58")
-def test_metrics_show_how_late_each_group_is(edge: Edge) -> None:
-    edge.redis.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
-    edge.redis.xgroup_create("deliveries", "kitchen", id="0")
-    _, text = edge.ask("GET", "/metrics")
-    shown = [line for line in text.splitlines() if line.startswith("order_sync_stream_lag")]
-    assert shown == ['order_sync_stream_lag{group="kitchen",stream="deliveries"} 90.0']
-
-
-def test_without_the_bus_the_other_metrics_are_shown(edge: Edge) -> None:
-    edge.rebuild(bus=Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries"))
-    status, text = edge.ask("GET", "/metrics")
-    assert (status, "order_sync_events_unsent 0.0" in text, "order_sync_stream_lag{" in text) == (200, True, False)
-
-
-def test_metrics_show_paused_accounts_and_open_breakers(edge: Edge) -> None:
-    breaker = CircuitBreaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
-    edge.rebuild(breaker=breaker)
-    breaker.record("cervo", CallClass.READ, good=0, bad=5)
-    edge.container.database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
-    _, text = edge.ask("GET", "/metrics")
-    shown = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]
-    assert [line for line in shown if line.endswith(" 1.0")] == [
-        'order_sync_carrier_paused{by="carrier",carrier="borzo"} 1.0',
-        'order_sync_breaker_open{carrier="cervo",kind="read"} 1.0',
-    ]
-    assert len(shown) == 10
 
 
 @pytest.mark.quirk("X-15")

@@ -32,8 +32,6 @@ from worker.cli.base import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from schemas.messages import Message
     from schemas.status import DeliveryStatus
     from worker.container import Container
@@ -205,6 +203,7 @@ def show(name: str = Anything, *, as_json: bool = Json) -> None:
     """Show a delivery, what you can do about it, its attempts and its events."""
     from worker.cli.advice import advice
     from worker.database import accounts, operator_actions, outbox, write_backs
+    from worker.services.timeline import Kind
 
     services = open_container()
     delivery, read = one_delivery(services, name, by_phone=True), services.database.read
@@ -217,10 +216,11 @@ def show(name: str = Anything, *, as_json: bool = Json) -> None:
     fields["to_do"] = advice(delivery)
     fields |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
     attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]
-    acted = read(operator_actions.of_delivery, delivery.id)
+    timeline = services.timelines.of(delivery)
     if as_json:
-        operators = [asdict(each) for each in acted]
-        write_json({**fields, "attempts": attempts, "events": published, "operators": operators})
+        operators = [asdict(each) for each in read(operator_actions.of_delivery, delivery.id)]
+        history = {"events": published, "operators": operators, "timeline": [asdict(each) for each in timeline]}
+        write_json({**fields, "attempts": attempts, **history})
         return
     several = {key: fields.pop(key) for key in ("passed_over", "to_do")}
     lines = [(key, value) for key, value in fields.items() if value is not None]
@@ -228,22 +228,11 @@ def show(name: str = Anything, *, as_json: bool = Json) -> None:
         console.print(f"{key:16}", str(value))
     for attempt in attempts:
         console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value))
-    for each in acted:
-        parts = (each.operator, each.action, each.subject, f"({each.reason})" if each.reason else None)
-        console.print("operator", when(each.at), *filter(None, parts))
-    for event in published:
-        console.print(f"{event['sequence']:>3} {event['time']} {event['type']}", *_described(event))
-
-
-def _described(event: dict[str, Any]) -> "Iterator[str]":
-    """Yield the status of an event and the event's reasons. For an unmapped status, also yield the carrier's status."""
-    from schemas.events import EventType
-
-    data = event["data"]
-    yield data["status"]
-    yield from (data[key] for key in ("detail", "reason", "reason_text") if data[key])
-    if event["type"] == EventType.STATUS_UNRECOGNIZED and data["raw"]:
-        yield f"{data['raw']['entity']}:{data['raw']['code']}"
+    for entry in timeline:
+        style = "red" if entry.trouble else ""
+        console.print(f"{entry.at.isoformat(' ', 'milliseconds')} {entry.kind.value:8}", entry.text, style=style)
+        if entry.kind is Kind.CALL and entry.trouble:
+            console.print(entry.detail, style="dim")
 
 
 def _blockers(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -32,6 +33,14 @@ CALL_GRACE_SECONDS = 15.0
 
 Then `up` kills the worker.
 """
+FLOWER_OPTIONS = (
+    "--read_only",
+    "--tasks_columns=name,args,state,exception,received,runtime,worker,uuid",
+    "--persistent",
+    "--max_tasks=10000",  # Flower answers no request while it saves its tasks
+    "--state_save_interval=60000",  # milliseconds
+)
+"""What Flower shows and keeps; docs/operating.md explains it."""
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db", rich_help_panel=RUN)
@@ -98,15 +107,16 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     if not settings.redis_url:
         write_private(REDIS_URL_FILE, url)
     web, flower = _free_address(settings.web_address), _free_address(settings.flower_address)
-    chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "FLOWER_ADDRESS": flower}
+    desk = _free_address(settings.desk_address, taken=web)
+    chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "DESK_ADDRESS": desk, "FLOWER_ADDRESS": flower}
     supervisor.environ = {**supervisor.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
     _wait_and_check_redis(url)
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
-    for line in (f"Redis   {RedisUrl.parse(url).masked}", f"Web     http://{web}/readyz", f"Flower  http://{flower}"):
+    for line in (f"Redis   {RedisUrl.parse(url).masked}", f"Web     http://{web}", f"Desk    http://{desk}/readyz"):
         console.print(line)
-    console.print(f"Logs    {supervisor.logs}/")
+    console.print(f"Flower  http://{flower}\nLogs    {supervisor.logs}/")
     console.print("Press Ctrl-C to stop everything.")
     while True:
         for name in supervisor.watch():
@@ -116,11 +126,15 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
         time.sleep(0.5)
 
 
-def _free_address(address: str) -> str:
+def _free_address(address: str, taken: str = "") -> str:
+    """Return an address with a free port; `taken` is an address that was chosen before and is not yet in use."""
     from worker.local.supervisor import free_port
 
     host, _, port = address.rpartition(":")
-    found = f"{host}:{free_port(int(port), host.strip('[]'))}"
+    free = free_port(int(port), host.strip("[]"))
+    if str(free) == taken.rpartition(":")[2]:
+        free = free_port(free + 1, host.strip("[]"))
+    found = f"{host}:{free}"
     if found != address and port != "0":
         console.print(f"{address} is in use, so {found} is used. Change your proxy and callback URLs.", style="yellow")
     return found
@@ -163,13 +177,18 @@ def sandbox(
 
 
 @app.command(rich_help_panel=RUN)
-def check(*, as_json: bool = Json) -> None:
+def check(
+    *,
+    notify: bool = typer.Option(False, "--notify", help="Also send a message to every notification channel."),
+    as_json: bool = Json,
+) -> None:
     """Check the settings, database, Redis, broker, journal folder, stores, accounts, callbacks and the platform."""
     services = open_container()
     found = [_try(name, part, as_json=as_json) for name, part in _first_parts(services).items()]
     if found[0]:
         found.append(_try("stores", partial(_check_stores, services), as_json=as_json))
-    found += [_try(name, part, as_json=as_json) for name, part in _other_systems(services).items()]
+    others = {**_other_systems(services), **(_channels(services) if notify else {})}
+    found += [_try(name, part, as_json=as_json) for name, part in others.items()]
     raise typer.Exit(0 if all(found) else 1)
 
 
@@ -194,6 +213,11 @@ def _other_systems(services: "Container") -> dict[str, Check]:
     callbacks = {f"callbacks {name}": partial(_check_callbacks, services, name) for name in _with_kinds(services)}
     platform = {f"platform{_way(services, 'ordering')}": partial(_check_platform, services)}
     return {**carriers, **callbacks, **(platform if services.settings.ordering.base_url else {})}
+
+
+def _channels(services: "Container") -> dict[str, Check]:
+    title, body = "A test message of Order Sync", "Messages about troubles arrive here."
+    return {f"notify {name}": partial(each.send, title, body) for name, each in services.notifiers.items()}
 
 
 def _try(name: str, check: Check, *, as_json: bool) -> bool:
@@ -304,13 +328,18 @@ def upgrade() -> None:
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
     from worker import log
-    from worker.web import create_web_app, server
+    from worker.runtime.steps import notifying
+    from worker.web import count_answers, create_web_app, server
+    from worker.web.operators import create_desk_app
 
     services = open_container()
     services.warm_up()
     settings = services.settings
     log.setup(settings.log_level, settings.log_format)
-    server.serve(create_web_app(services), settings.web_address)
+    answers = count_answers(services)
+    public, desk = create_web_app(services, answers), create_desk_app(services, answers)
+    threading.Thread(target=notifying().run, name="notifier", daemon=True).start()  # it also tells that no worker runs
+    server.serve(public, settings.web_address, desk, settings.desk_address)
 
 
 @app.command(hidden=True)
@@ -321,7 +350,9 @@ def flower() -> None:
     settings = load()
     host, _, port = settings.flower_address.rpartition(":")
     password = settings.password.get_secret_value()
-    command = ["celery", "--app", "worker.app", "flower", f"--address={host}", f"--port={port}", "--read_only"]
+    make_private(settings.flower_folder)
+    where = [f"--address={host}", f"--port={port}", f"--db={settings.flower_folder / 'tasks'}"]
+    command = ["celery", "--app", "worker.app", "flower", *where, *FLOWER_OPTIONS]
     for name in ("FLOWER_ADDRESS", "FLOWER_PORT"):  # Kubernetes sets a port of another form for a Service `flower`
         os.environ.pop(name, None)
     if password:

@@ -100,6 +100,16 @@ class Desk(_Section):
     """Whether operators reach the desk over https only. The browser then never sends the session cookie over http."""
 
 
+class NotifyChannel(_Section):
+    """A person or a group who is told of troubles."""
+
+    url: SecretStr
+    """The address, in the notation of apprise (https://appriseit.com), such as `slack://...`, `mailtos://...`,
+    `pagerduty://...`, `ntfys://...` or `jsons://...` for a webhook. A channel gets one message for each trouble that
+    lasts half a minute, and one when the trouble is over. `order-sync check --notify` sends a message to every channel.
+    """
+
+
 class Settings(_Section):
     """The settings of a deployment. Secrets are `SecretStr`; addresses that may contain secrets are not in the repr."""
 
@@ -120,14 +130,17 @@ class Settings(_Section):
     events_keep: int = Field(default=100_000, ge=0)
     """How many of the newest events stay on the stream. An older event stays until every consumer group has
     acknowledged it."""
+    keep_calls_days: float = Field(default=30, gt=0)
+    """For how many days the record of a call to a carrier is kept."""
     password: SecretStr = SecretStr("")
     """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"
-    """The address on which the web process listens for callbacks, health checks and metrics; with 0.0.0.0:8000, it
-    listens on all interfaces."""
+    """The address on which the web process listens for callbacks; with 0.0.0.0:8000, it listens on all interfaces."""
     desk: Desk = Desk()
     desk_address: Address = "127.0.0.1:8001"
-    """The address of the operators' desk; outside loopback, `ORDER_SYNC_DESK__USERS__<NAME>` must name a user."""
+    """The address on which the web process has the operators' desk, and answers `/livez`, `/readyz` and `/metrics`
+    without a password. It is for your own network: no proxy should forward to it. Outside loopback, there is no desk
+    unless `ORDER_SYNC_DESK__USERS__<NAME>` names a user."""
     flower_address: Address = "127.0.0.1:5555"
     """The address on which Flower listens; outside loopback, `ORDER_SYNC_PASSWORD` must be set."""
     public_url: str = ""
@@ -144,8 +157,11 @@ class Settings(_Section):
     `SSL_CERT_FILE` names. Without a file, the certificates of certifi are trusted."""
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
+    notify: Mapping[str, NotifyChannel] = Field(default_factory=dict)
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
+    flower_folder: Path = Path("var/flower")
+    """The folder in which Flower keeps the tasks that it shows."""
     stores_file: Path = Path("stores.toml")
     """The file of the store directory. If a store with the same id is in the database (`order-sync stores load`), the
     store in the database is used."""
@@ -153,6 +169,9 @@ class Settings(_Section):
     """The age above which a new order is rejected (`deadline_passed`): a number and `s`, `m`, `h` or `d`. The age is
     counted from the requested delivery time. For an order without such a time, the age is counted from the
     time at which it was placed or its food was ready, whichever is later."""
+    heartbeat_path: Path | None = None
+    """A file that a worker touches every five seconds while it consumes tasks; by default none. A file that is older
+    than a minute means that the worker is not alive. Each worker needs a file of its own."""
     log_format: Literal["console", "json", ""] = ""
     """The format of the logs; by default `console` on a terminal and `json` elsewhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -223,13 +242,10 @@ class Settings(_Section):
             raise ValueError("is not on loopback: then ORDER_SYNC_PASSWORD must be set")
         return address
 
-    @field_validator("desk_address")
-    @classmethod
-    def _has_users(cls, address: str, info: ValidationInfo) -> str:
-        desk = info.data.get("desk")
-        if address.rpartition(":")[0].strip("[]") not in LOOPBACK and desk is not None and not desk.users:
-            raise ValueError("is not on loopback: then ORDER_SYNC_DESK__USERS__<NAME> must name a user")
-        return address
+    @property
+    def has_desk(self) -> bool:
+        """Whether there is a desk: only on loopback, or with users who log in."""
+        return bool(self.desk.users) or self.desk_address.rpartition(":")[0].strip("[]") in LOOPBACK
 
     @property
     def stale_after(self) -> timedelta:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import update as update_where
 
-from schemas.status import FINAL, AttemptState, DeliveryStatus
+from schemas.status import FINAL, AttemptState
 from worker import log
 from worker.database import mapping, outbox, write_backs
 from worker.database.batches import insert_rows, is_one_of, update_rows
@@ -113,13 +113,6 @@ def status_counts(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(waiting.group_by(DELIVERY.c.status))}
 
 
-def rejected_counts(connection: Connection, since: datetime) -> dict[str, int]:
-    """Count the rejected deliveries that were created since a time, by reason."""
-    rejected = (DELIVERY.c.created_at >= since) & (DELIVERY.c.status == DeliveryStatus.REJECTED)
-    query = select(DELIVERY.c.reason, func.count()).where(rejected).group_by(DELIVERY.c.reason)
-    return {row[0]: row[1] for row in connection.execute(query)}
-
-
 def attention_counts(connection: Connection) -> dict[str, int]:
     """Count the deliveries that wait for an operator, by reason."""
     counted: Counter[str] = Counter()
@@ -173,14 +166,22 @@ def advance_sequence(connection: Connection, delivery_id: str, sequence: int) ->
 
 
 def update(
-    connection: Connection, ids: Iterable[str], decide: Decision, known: Collection[Delivery] = ()
+    connection: Connection,
+    ids: Iterable[str],
+    decide: Decision,
+    known: Collection[Delivery] = (),
+    store: Callable[[Connection, Sequence[Change]], None] | None = None,
 ) -> list[Change]:
     """Lock deliveries, call `decide` for each, and save the changes; return the changes as they are stored.
 
     `known` are deliveries as they were read or stored before. A known delivery is not read again unless it has changed.
+    `store` stores more in the same transaction.
     """
     found = _lock(connection, list(ids), known) if known else load(connection, ids, lock=True)
-    return _save(connection, [(before, change) for before in found if (change := decide(before))], lease_until=None)
+    changes = _save(connection, [(before, change) for before in found if (change := decide(before))], lease_until=None)
+    if store is not None:
+        store(connection, changes)
+    return changes
 
 
 def _lock(connection: Connection, ids: Sequence[str], known: Iterable[Delivery]) -> list[Delivery]:

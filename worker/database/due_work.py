@@ -62,6 +62,7 @@ class Due:
     id: str
     step: Step
     carrier: str | None
+    order_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ def _claim_step(connection: Connection, step: Step, carrier: str | None, now: da
     if carrier is not None:
         values["account"] = carrier
     statement = _claim(connection.dialect.name, at_carrier=carrier is not None)
-    return [Due(each, step, carrier) for each in connection.scalars(statement, values)]
+    return [Due(row.id, step, carrier, row.order_id) for row in connection.execute(statement, values)]
 
 
 @lru_cache
@@ -247,7 +248,7 @@ def _claim(dialect: str, *, at_carrier: bool) -> Executable:
     places = select(due.c.place)
     # PostgreSQL may read the whole table for an IN, but not for an array.
     these = place == func.any(func.array(places.scalar_subquery())) if dialect == "postgresql" else place.in_(places)
-    return update(DELIVERY).where(these).values(lease_until=until).returning(DELIVERY.c.id)
+    return update(DELIVERY).where(these).values(lease_until=until).returning(DELIVERY.c.id, DELIVERY.c.order_id)
 
 
 def overdue(connection: Connection, now: datetime, limit: int) -> list[str]:

@@ -75,8 +75,8 @@ class DeliveryRow(SQLModel, table=True):
 
     __tablename__ = "delivery"
     __table_args__ = (
-        # due_work.claim_deliveries, due_work.unknown_steps, deliveries.status_counts, accounts.resume,
-        # shops.save_shops, callbacks.tracked_at
+        # due_work.claim_deliveries, due_work.unknown_steps, due_work.oldest_steps, deliveries.status_counts,
+        # accounts.resume, shops.save_shops, callbacks.tracked_at
         Index(
             "delivery_due",
             "step",
@@ -99,7 +99,7 @@ class DeliveryRow(SQLModel, table=True):
         ),
         # deliveries.find, inbox.unknown_orders, outbox.event_keys
         Index("delivery_order", "order_id"),
-        # deliveries.recent, deliveries.rejected_counts, search.search, search.find_by_phone
+        # deliveries.recent, search.search, search.find_by_phone
         Index("delivery_created", "created_at"),
         # deliveries.attention_counts, diagnostics.asking, search.search
         Index(
@@ -160,7 +160,8 @@ class AttemptRow(SQLModel, table=True):
             "ref",
             **_where("ref IS NOT NULL"),
         ),
-        # This index allows at most one active attempt of a delivery, over all carriers (I1).
+        # This index allows at most one active attempt of a delivery, over all carriers (I1). `measurements.measure`
+        # reads it too, because it contains every live attempt.
         Index(
             "attempt_live",
             "delivery_id",
@@ -272,7 +273,7 @@ class DeadLetterRow(SQLModel, table=True):
 
     __tablename__ = "dead_letter"
     __table_args__ = (
-        # inbox.dead_letters, diagnostics.dead_letters
+        # inbox.dead_letters, diagnostics.dead_letters, measurements.measure
         Index(
             "dead_letter_waiting",
             "received_at",
@@ -297,6 +298,8 @@ class CallbackRow(SQLModel, table=True):
     __tablename__ = "callback"
     __table_args__ = (
         UniqueConstraint("carrier", "digest"),
+        # callbacks.entities_since, measurements.measure: without it, an account without callbacks reads all of them
+        Index("callback_newest", "carrier", "position"),
         Index(
             "callback_waiting",
             "try_at",
@@ -305,7 +308,7 @@ class CallbackRow(SQLModel, table=True):
         Index(
             "callback_of_attempt",
             "attempt_id",
-            **_where("result IS NULL AND attempt_id IS NOT NULL"),
+            **_where("attempt_id IS NOT NULL"),
         ),
         Index(
             "callback_of_nobody",
@@ -388,6 +391,43 @@ class OperatorActionRow(SQLModel, table=True):
     subject: str | None = _text(nullable=True)
 
 
+class NoticeRow(SQLModel, table=True):
+    """A trouble, as one notification channel knows it."""
+
+    __tablename__ = "notice"
+
+    channel: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    title: str = _text()
+    since: datetime = _time(nullable=False)
+    told: bool = False
+    gone_since: datetime | None = _time()
+
+
+class CarrierCallRow(SQLModel, table=True):
+    """A call that was sent to a carrier for an attempt. A row never changes, and is deleted when it is old."""
+
+    __tablename__ = "carrier_call"
+    __table_args__ = (
+        # carrier_calls.delete_before
+        Index("carrier_call_sent", "sent_at"),
+    )
+
+    # The key begins with the attempt, so that it serves carrier_calls.of_attempts, too.
+    attempt_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    sent_at: datetime = Field(sa_column=Column(UtcDateTime, primary_key=True))
+    operation: str = Field(primary_key=True)
+    delivery_id: str = Field(max_length=36)
+    account: str
+    milliseconds: int
+    status: int | None = None
+    verdict: str
+    reason: str | None = _text(nullable=True)
+    request: str = _text()
+    reply: str | None = _text(nullable=True)
+    trace_id: str | None = None
+
+
 class WriteBackRow(SQLModel, table=True):
     """When a delivery is next compared with the platform, and the last known state of its order on the platform."""
 
@@ -458,8 +498,10 @@ CALLBACK = SQLModel.metadata.tables["callback"]
 SHOP = SQLModel.metadata.tables["shop"]
 ACCOUNT = SQLModel.metadata.tables["account"]
 STATUS_MAPPING = SQLModel.metadata.tables["status_mapping"]
+CARRIER_CALL = SQLModel.metadata.tables["carrier_call"]
 OPERATOR_ACTION = SQLModel.metadata.tables["operator_action"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
+NOTICE = SQLModel.metadata.tables["notice"]
 LEASE = SQLModel.metadata.tables["lease"]
 CLOCK = SQLModel.metadata.tables["clock"]
 IDENTITY = SQLModel.metadata.tables["identity"]

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Literal
 
-from worker.errors import CarrierError
+from worker.errors import CarrierError, Sent
 
 
 class Operation(StrEnum):
@@ -74,6 +74,8 @@ class Reply:
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sent: Sent | None = field(default=None, repr=False, compare=False)
+    """When the call was sent; None for a reply that the call journal kept."""
 
     def retry_after(self, now: datetime | None) -> float | None:
         """Return the wait in the header Retry-After, in seconds; None if the header is missing or unreadable.

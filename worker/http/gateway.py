@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache, lru_cache
@@ -21,7 +22,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from worker import log
-from worker.errors import CarrierError, Postponed, Unavailable, Uncertain
+from worker.errors import CarrierError, Postponed, Sent, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
 from worker.http.resolver import LookUp, ResolvingLoop
@@ -167,7 +168,7 @@ class Gateway:
             async with asyncio.timeout(None if until is None else (until - self._now()).total_seconds()):
                 await slots.acquire()
             try:
-                outcome = await self._exchange(account, call, max_body, until)
+                outcome = await self._timed_exchange(account, call, max_body, until)
             finally:
                 slots.release()
         except TimeoutError:
@@ -175,6 +176,17 @@ class Gateway:
         except BaseException as error:  # noqa: BLE001 - the waiting task must always get an outcome
             outcome = Uncertain(f"{type(error).__name__} while calling")
         groups.add(key, outcome)
+
+    async def _timed_exchange(self, account: ApiAccount, call: Call, max_body: int, until: datetime | None) -> Outcome:
+        """Make a call, and record in its outcome when it was sent and how long it took."""
+        at, began = self._now(), time.perf_counter()
+        outcome = await self._exchange(account, call, max_body, until)
+        sent = Sent(at, time.perf_counter() - began)
+        if isinstance(outcome, Reply):
+            return Reply(outcome.status, outcome.body, outcome.headers, sent)
+        if not isinstance(outcome, Postponed):
+            outcome.sent = sent
+        return outcome
 
     async def _exchange(self, account: ApiAccount, call: Call, max_body: int, until: datetime | None) -> Outcome:
         under_way = False

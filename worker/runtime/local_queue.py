@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from worker import log
-from worker.enqueue import WakeUp
+from worker.enqueue import NO_ORDER_IDS, OrderIds, WakeUp
 
 logger = log.get(__name__)
 
@@ -21,7 +21,7 @@ class LocalQueue:
         self._depths: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def send(self, tasks: Iterable[WakeUp]) -> None:
+    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:  # noqa: ARG002 - for Flower
         """Run tasks as soon as threads are free."""
         for name, arguments in tasks:
             queue = self._app.amqp.router.route({}, name, args=arguments)["queue"].name

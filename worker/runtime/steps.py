@@ -28,6 +28,8 @@ SWEEP_CHECK_SECONDS = 5.0
 This is longer than `sweep.OWN_SWEEP_SECONDS`, the lease of a worker's own sweep. So this lease ends before the next
 check, and a sweep that beat enqueued can take the lease in between.
 """
+NOTIFY_SECONDS = 15.0
+"""Seconds between two searches for troubles to tell people about."""
 TRIM_SECONDS = 60.0
 """Seconds between two trimmings of the streams."""
 
@@ -188,3 +190,25 @@ class Sweeper(ThreadStep):
         if self._loop:
             self._queue.close()
             container().worker_heartbeats.end(process_name())
+
+
+class Notifier(ThreadStep):
+    """Tells people about troubles."""
+
+    thread_name = "notifier"
+    join_seconds = 10.0
+
+    def build(self) -> Loop:
+        """Return the loop that tells people about troubles."""
+        return notifying()
+
+
+def notifying() -> Repeated:
+    """Return the loop that tells people about troubles, which workers and the web process run."""
+    services, holder = container(), process_name()
+
+    def work() -> None:
+        if services.settings.notify:
+            services.notifications.run(holder)
+
+    return Repeated(work, NOTIFY_SECONDS, "notifications.failed")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Any
@@ -31,19 +31,23 @@ class TaskReports:
         self._closed = threading.Event()
         threading.Thread(target=self._send_all, name="task-reports", daemon=True).start()
 
-    def run(self, name: str, arguments: Sequence[object], work: Callable[[], None]) -> None:
-        """Run work as a task with this name and these arguments, which must contain no personal data.
+    def run(self, name: str, arguments: str, work: Callable[[], str]) -> None:
+        """Run work as a task with this name and these arguments, as Flower shows them, without personal data.
 
-        An error of the work is logged and reported, and not raised.
+        The work returns its problems in one line. With problems, the task is reported as failed. An error of the work
+        is logged and reported, and not raised.
         """
         uuid, began = str(uuid4()), time.monotonic()
-        self._report("received", uuid, name=name, args=repr(arguments), kwargs="{}", retries=0, eta=None, root_id=uuid)
+        self._report("received", uuid, name=name, args=arguments, kwargs="{}", retries=0, eta=None, root_id=uuid)
         self._report("started", uuid)
         try:
-            work()
+            problems = work()
         except Exception as error:
             logger.exception("task.failed", task=name)
-            self._report("failed", uuid, exception=type(error).__name__, traceback="")
+            self._report("failed", uuid, exception=type(error).__name__)
+            return
+        if problems:
+            self._report("failed", uuid, exception=problems)
         else:
             self._report("succeeded", uuid, result="None", runtime=time.monotonic() - began)
 

@@ -1,16 +1,19 @@
 """The watchdog ends a worker that no longer consumes tasks, so that its supervisor starts it again.
 
-The process of a stuck consumer still runs, so no supervisor would notice.
+The process of a stuck consumer still runs, so no supervisor would notice. While the worker consumes tasks, the watchdog
+touches a file (`ORDER_SYNC_HEARTBEAT_PATH`), whose age is a liveness check that costs nothing.
 """
 
 import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 from celery import bootsteps
 from celery.worker import state
 
 from worker import log
+from worker.config.settings import load
 from worker.runtime import broker
 
 logger = log.get(__name__)
@@ -52,6 +55,7 @@ class Watchdog(bootsteps.StartStopStep):
         self._stop = threading.Event()
         self._turns = 0
         self._heartbeats = HeartbeatCounter()
+        self._file = load().heartbeat_path
 
     def include_if(self, parent: Any) -> bool:
         """Return whether the worker has an event loop. Without an event loop, there is no watchdog."""
@@ -79,6 +83,9 @@ class Watchdog(bootsteps.StartStopStep):
         ending = state.should_stop is not None or state.should_terminate is not None
         if self._heartbeats.missed and (ending or not _responds(parent.app)):
             self._heartbeats.missed = 0
+        if self._file is not None and not self._heartbeats.missed:
+            with suppress(OSError):  # a full or read-only disk makes the file old, but must not end the worker
+                self._file.touch()
         return self._heartbeats.missed < PATIENCE
 
     def stop(self, _parent: Any) -> None:

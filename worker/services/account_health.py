@@ -26,6 +26,7 @@ from worker.http.call import Call, CallClass, Reply
 from worker.http.gateway import Gateway
 from worker.resilience.bulkhead import Admission, Bulkhead
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
+from worker.services import problems
 from worker.services.accounts import CarrierAccounts
 from worker.services.updates import Updates
 
@@ -63,11 +64,11 @@ class AccountHealth:
     clock: Clock
 
     @contextmanager
-    def acquire_account(self, account: str, ids: Sequence[str], step: Step) -> Iterator[Carrier | None]:
+    def acquire_account(self, account: str, ids: Sequence[str], step: Step) -> Iterator[Carrier | str]:
         """Yield the codec of an account, and occupy one of the account's slots until the context ends.
 
-        Yield None if the account may not be called now. The deliveries are then postponed, queued for a slot, or
-        released so that the sweep claims them again.
+        Yield the problems in one line if the account may not be called now. The deliveries are then postponed, queued
+        for a slot, or released so that the sweep claims them again. To wait for a slot is no problem.
         """
         reading = CALL_CLASSES[step] is CallClass.READ
         admission = self.bulkhead.enter(account, (TASKS[step], [account, list(ids)]), reading=reading)
@@ -77,7 +78,7 @@ class AccountHealth:
             if admission is Admission.REJECTED:
                 now = self.clock()
                 self.database.write(due_work.release, ids, now, now + SLOT_RETRY)
-            yield None
+            yield ""
             return
         try:
             yield self._admitted(account, ids, step)
@@ -112,13 +113,13 @@ class AccountHealth:
 
         log_failovers(account, [change.delivery for change in self.updates.apply(ids, decide, now)])
 
-    def _admitted(self, account: str, ids: Sequence[str], step: Step) -> Carrier | None:
+    def _admitted(self, account: str, ids: Sequence[str], step: Step) -> Carrier | str:
         try:
             self._check_available(account, CALL_CLASSES[step])
             return self._logged_in(account, CALL_CLASSES[step])
         except CarrierError as error:
-            self.postpone(account, ids, step, error)
-            return None
+            postponed = self.postpone(account, ids, step, error)
+            return problems.describe([problems.of_read(error)] * postponed)
 
     def _check_available(self, account: str, call_class: CallClass) -> None:
         """Raise Unavailable if the account is paused, is throttled or does not answer.
@@ -173,8 +174,8 @@ class AccountHealth:
             self.record_results(account, call_class, [(error, error)])
             raise
 
-    def postpone(self, account: str, ids: Sequence[str], step: Step, why: CarrierError) -> None:
-        """Postpone a due step of these deliveries, because their account cannot be called."""
+    def postpone(self, account: str, ids: Sequence[str], step: Step, why: CarrierError) -> int:
+        """Postpone a due step of these deliveries, because their account cannot be called; return how many were due."""
         now = self.clock()
 
         def decide(delivery: Delivery) -> Change | None:
@@ -187,6 +188,7 @@ class AccountHealth:
         changes = self.updates.apply(ids, decide, now)
         if step is Step.BOOK:
             log_failovers(account, [change.delivery for change in changes])
+        return len(changes)
 
     # --- results of calls ---------------------------------------------------------------------------------------------
 
@@ -245,11 +247,14 @@ class AccountHealth:
     def _may_probe(self, account: str) -> bool:
         return self.database.write(leases.take, probe_lease(account), uuid4().hex, self.clock(), PROBE_SECONDS)
 
-    def probe_paused(self, account: str) -> None:
-        """Probe an account whose carrier rejected our credentials; resume the account if the probe succeeds."""
+    def probe_paused(self, account: str) -> str:
+        """Probe an account whose carrier rejected our credentials; resume the account if the probe succeeds.
+
+        Return the problem in one line, empty if there is none.
+        """
         pause = self.database.read(accounts.paused).get(account)
         if pause is None or pause.by != "carrier":
-            return
+            return ""
         _, error = self._probe(account)
         if error is None:
             self.database.write(accounts.resume, account, "probe", self.clock())
@@ -257,6 +262,7 @@ class AccountHealth:
         logger.warning(
             "carrier.paused_account_probed", carrier=account, resumed=error is None, error=error and str(error)
         )
+        return "the account stays paused" if error else ""
 
 
 def _failed(outcome: object, parsed: object) -> bool | None:

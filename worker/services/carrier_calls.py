@@ -24,7 +24,9 @@ from worker.errors import CarrierError, Postponed, Refused, Uncertain
 from worker.http.call import Call, Outcome
 from worker.http.gateway import Gateway
 from worker.resilience.call_journal import CallJournal, JournalFile
+from worker.services import problems
 from worker.services.account_health import CALL_CLASSES, AccountHealth, log_failovers
+from worker.services.call_records import record_of
 from worker.services.carrier_actions import CarrierAction
 from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, unreadable_reply
 
@@ -49,20 +51,20 @@ class CarrierCalls:
     terms: TermsByAccount
     clock: Clock
 
-    def execute(self, account: str, ids: Sequence[str], action: CarrierAction[T]) -> None:
-        """Execute the action for each given delivery for which the action is due now.
+    def execute(self, account: str, ids: Sequence[str], action: CarrierAction[T]) -> str:
+        """Execute the action for each given delivery for which the action is due now; return the problems in one line.
 
         The task says only that something may be due, so deliveries for which nothing is due are skipped.
         """
         with self.health.acquire_account(account, ids, action.step) as codec:
-            if codec is None:
-                return
+            if isinstance(codec, str):
+                return codec
             with self.journal.open(action.step) as file:
-                self._execute(codec, ids, action, file)
+                return self._execute(codec, ids, action, file)
 
-    def _execute(self, codec: Carrier, ids: Sequence[str], action: CarrierAction[T], file: JournalFile) -> None:
+    def _execute(self, codec: Carrier, ids: Sequence[str], action: CarrierAction[T], file: JournalFile) -> str:
         now = self.clock()
-        self.send(codec, self._claim(codec.account.name, ids, action, file, now), action, file, now)
+        return self.send(codec, self._claim(codec.account.name, ids, action, file, now), action, file, now)
 
     def send(
         self,
@@ -71,9 +73,10 @@ class CarrierCalls:
         action: CarrierAction[T],
         file: JournalFile,
         claimed_at: datetime,
-    ) -> None:
-        """Send claimed calls and record their outcomes. `pending` are the calls by the id of their attempt.
+    ) -> str:
+        """Send claimed calls and record their outcomes; return the problems in one line.
 
+        `pending` are the calls by the id of their attempt.
         The file has the attempts of these calls attached.
         """
         account = codec.account.name
@@ -83,6 +86,7 @@ class CarrierCalls:
         for key, call in pending.items():
             request = self._build(codec, action, call, until)
             built[key] = request
+        responses: dict[int, object] = dict(built)
         requests = {key: each for key, each in built.items() if isinstance(each, Call)}
         answered = [
             (pending[key], _meaning(action, pending[key], each))
@@ -94,7 +98,10 @@ class CarrierCalls:
             self.database.persist(deliveries.update, [pending[key].delivery.id for key in requests], file.detach)
         for group in self.gateway.send(account, requests, max_body=codec.capabilities.max_body, until=until):
             file.log_replies(group.items())
-            self._record(codec, action, file, [(pending[key], outcome) for key, outcome in group.items()])
+            answered_calls = [(pending[key], requests[key], outcome) for key, outcome in group.items()]
+            recorded = self._record(codec, action, file, answered_calls)
+            responses.update(recorded)
+        return problems.describe(map(problems.of_call, responses.values()))
 
     def _claim(
         self, account: str, ids: Sequence[str], action: CarrierAction[T], file: JournalFile, now: datetime
@@ -122,14 +129,19 @@ class CarrierCalls:
         return run_codec(codec.account.name, build, _unbuildable_request)
 
     def _record(
-        self, codec: Carrier, action: CarrierAction[T], file: JournalFile, group: Sequence[tuple[PendingCall, Outcome]]
-    ) -> None:
-        """Store a group of outcomes, then record for the account whether its calls succeeded."""
+        self,
+        codec: Carrier,
+        action: CarrierAction[T],
+        file: JournalFile,
+        group: Sequence[tuple[PendingCall, Call, Outcome]],
+    ) -> dict[int, T | CarrierError]:
+        """Store a group of outcomes, then record for the account whether its calls succeeded; return the responses."""
         account = codec.account.name
-        parsed = self._parse(codec, action, group)
+        parsed = self._parse(codec, action, [(call, outcome) for call, _, outcome in group])
         responses = self.reject_reused_ids(codec, parsed)
-        meanings = [(call, _meaning(action, call, responses[call.attempt.id])) for call, _ in group]
-        changed = self.outcomes.record(meanings)
+        meanings = [(call, _meaning(action, call, responses[call.attempt.id])) for call, _, _ in group]
+        records = (record_of(call, request, outcome, responses[call.attempt.id]) for call, request, outcome in group)
+        changed = self.outcomes.record(meanings, [each for each in records if each is not None])
         file.mark_stored(each.id for each in changed)
         ids: dict[DeliveryStatus, list[str]] = {}
         for each in changed:
@@ -139,8 +151,9 @@ class CarrierCalls:
         if action.step is Step.BOOK:
             log_failovers(account, changed)
         # This comes last, because Redis may hang, and an outcome must not wait for it.
-        results = [(outcome, responses[call.attempt.id]) for call, outcome in group]
+        results = [(outcome, responses[call.attempt.id]) for call, _, outcome in group]
         self.health.record_results(account, CALL_CLASSES[action.step], results)
+        return responses
 
     def _parse(
         self, codec: Carrier, action: CarrierAction[T], group: Sequence[tuple[PendingCall, Outcome]]

@@ -18,7 +18,7 @@ from worker.database.accounts import EVERY_ACCOUNT
 from worker.database.connection import is_transient
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
-from worker.enqueue import TASKS
+from worker.enqueue import TASKS, shown_arguments, shown_name
 from worker.resilience.call_journal import CallJournal, JournalFile
 from worker.services.account_health import AccountHealth
 from worker.services.carrier_actions import CarrierActions
@@ -31,8 +31,11 @@ MAX_CREATES = 400
 The gateway opens 64 connections to an account at a time. If a carrier answers within two seconds, all of these creates
 start within the time that they have.
 """
-RunTask = Callable[[str, Sequence[object], Callable[[], None]], None]
-"""Runs a function, and reports it as a task with this name and these arguments. Raises nothing."""
+RunTask = Callable[[str, str, Callable[[], str]], None]
+"""Runs a function, and reports it as a task with this name and these arguments, as Flower shows them. Raises nothing.
+
+The function returns its problems in one line.
+"""
 
 
 @dataclass(frozen=True)
@@ -131,10 +134,12 @@ class Bookings:
                 self._direct.executor.submit(self._send, account, held, begun, claimed_at)
 
     def _send(self, account: _Account, held: ExitStack, begun: Sequence[Change], claimed_at: datetime) -> None:
-        def work() -> None:
+        def work() -> str:
             calls, book = self._direct.calls, self._direct.actions.book
-            calls.send(account.codec, pending_calls(begun), book, account.file, claimed_at)
+            return calls.send(account.codec, pending_calls(begun), book, account.file, claimed_at)
 
         with held:
-            ids = [change.delivery.id for change in begun]
-            self._direct.run_task(TASKS[Step.BOOK], [account.codec.account.name, ids], work)
+            orders = {change.delivery.id: change.delivery.order.order_id for change in begun}
+            arguments: list[object] = [account.codec.account.name, list(orders)]
+            name = shown_name(TASKS[Step.BOOK], arguments)
+            self._direct.run_task(name, shown_arguments(arguments, orders), work)

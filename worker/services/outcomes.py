@@ -6,19 +6,24 @@ If the codec fails for an order, or the outcome of an order cannot be stored, th
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from worker import log
 from worker.clock import Clock
-from worker.database import deliveries
-from worker.database.connection import IntegrityError, is_transient
+from worker.database import carrier_calls, deliveries
+from worker.database.carrier_calls import RecordedCall, Verdict
+from worker.database.connection import Connection, IntegrityError, is_transient
 from worker.domain import lifecycle
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
 from worker.errors import CarrierError, Uncertain
+from worker.http.call import Operation
 from worker.services.updates import Updates
 
 logger = log.get(__name__)
+REPEATED = frozenset({Operation.READ.value, Operation.FIND.value})
+"""The operations that are repeated until something has changed."""
 T = TypeVar("T")
 Meaning = Callable[[Delivery, int, TermsByAccount, datetime], Change | None]
 """Returns the change that an outcome makes to a delivery; the second argument is the id of the attempt."""
@@ -40,10 +45,15 @@ class Outcomes:
     terms: TermsByAccount
     clock: Clock
 
-    def record(self, answers: Sequence[tuple[PendingCall, Meaning]]) -> list[Delivery]:
+    def record(
+        self, answers: Sequence[tuple[PendingCall, Meaning]], calls: Sequence[RecordedCall] = ()
+    ) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
         An outcome is decided for the delivery of its call, unless the stored delivery has changed since then.
+
+        The same transaction stores the `calls`. Only an answered read that leads to no event is left out, because most
+        reads repeat what is known.
 
         If this transaction fails, each outcome is stored in a transaction of its own. The database rejects an outcome
         if the carrier's order in it belongs to another attempt. Then a conflict is recorded instead of the outcome. If
@@ -60,18 +70,34 @@ class Outcomes:
 
         known = [call.delivery for call, _ in answers]
         try:
-            changes = self.updates.database.persist(deliveries.update, list(meanings), decide, known)
+            store = partial(_store, calls) if calls else None
+            changes = self.updates.database.persist(deliveries.update, list(meanings), decide, known, store)
         except Exception as error:
             call, meaning = answers[0]
             if len(answers) == 1 and isinstance(error, IntegrityError) and meaning is not lifecycle.record_conflict:
                 logger.error("carrier.id_reused", carrier=call.attempt.carrier, attempt_id=call.attempt.id)
-                return self.record([(call, lifecycle.record_conflict)])
+                return self.record([(call, lifecycle.record_conflict)], calls)
             logger.exception("delivery.recording_failed", count=len(answers))
             if is_transient(error) or len(answers) == 1:
                 return []
-            return [each for answer in answers for each in self.record([answer])]
+            return [each for answer in answers for each in self.record([answer], _of(calls, answer[0]))]
         self.updates.follow_up(changes, now)  # outside the `try`, because stored outcomes must not be recorded again
         return [change.delivery for change in changes]
+
+
+def _of(calls: Sequence[RecordedCall], pending: PendingCall) -> list[RecordedCall]:
+    return [each for each in calls if each.attempt_id == pending.attempt.id]
+
+
+def _store(calls: Sequence[RecordedCall], connection: Connection, changes: Sequence[Change]) -> None:
+    """Store the calls without the answered reads of deliveries that got no event."""
+    changed = {change.delivery.id for change in changes if change.events}
+    worth = (
+        each
+        for each in calls
+        if each.operation not in REPEATED or each.verdict is not Verdict.ANSWERED or each.delivery_id in changed
+    )
+    carrier_calls.record(connection, worth)
 
 
 def run_codec(account: str, work: Callable[[], T], on_bug: Callable[[Exception], CarrierError]) -> T | CarrierError:

@@ -5,7 +5,7 @@ If no sweep has run for a while, because the broker or beat is away, a worker sw
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 from uuid import uuid4
@@ -20,7 +20,7 @@ from worker.database.due_work import Due, Limits
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
-from worker.enqueue import BATCH, PLATFORM, WakeUp, carrier_queues, publish_task, step_tasks
+from worker.enqueue import BATCH, NO_ORDER_IDS, PLATFORM, OrderIds, WakeUp, carrier_queues, publish_task, step_tasks
 from worker.errors import Unavailable
 from worker.services import order_fetch, write_back
 from worker.services.account_health import AccountHealth
@@ -49,11 +49,16 @@ OWN_SWEEP_SECONDS = 4.0
 class Queue(Protocol):
     """The queue into which a sweep sends tasks: the broker, or a queue within this process."""
 
-    def send(self, tasks: Iterable[WakeUp]) -> None:
-        """Enqueue tasks."""
+    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:
+        """Enqueue tasks. `orders` are shown in Flower."""
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many tasks wait in each queue."""
+
+
+def swept_at(holder: str, until: datetime) -> datetime:
+    """Return when the last sweep ran, from the holder and the end of the sweep's lease."""
+    return until - timedelta(seconds=LATE_SECONDS if holder == LEASE else OWN_SWEEP_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Sweep:
             tasks.append(publish_task())
         if due.fetches:
             tasks.append(order_fetch.TASK)
-        self.queue.send(tasks)
+        self.queue.send(tasks, {each.id: each.order_id for each in due.deliveries})
         for step in due.unknown_steps:
             _log_unknown_step(step)
         if due.alarms:

@@ -9,6 +9,7 @@ from worker import log
 from worker.carriers.port import AttemptView, Carrier, Observation, Reading
 from worker.clock import Clock
 from worker.database import deliveries
+from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
@@ -17,8 +18,10 @@ from worker.domain.lifecycle import StatusMappings, TermsByAccount
 from worker.errors import CarrierError, Unreadable
 from worker.http.call import Call, CallClass, Outcome
 from worker.http.gateway import Gateway
+from worker.services import problems
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
+from worker.services.call_records import record_of
 from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, unreadable_reply
 from worker.services.updates import Updates
 
@@ -68,19 +71,23 @@ class Tracking:
     terms: TermsByAccount
     clock: Clock
 
-    def track(self, account: str, ids: Sequence[str]) -> None:
-        """Read the status of each of these deliveries whose read is due."""
-        self._read(account, ids, Step.TRACK)
+    def track(self, account: str, ids: Sequence[str]) -> str:
+        """Read the status of each of these deliveries whose read is due; return the problems in one line."""
+        return self._read(account, ids, Step.TRACK)
 
-    def reconcile(self, account: str, ids: Sequence[str]) -> None:
-        """Look up creates with an unknown outcome. If the carrier has no look-ups, leave them to an operator."""
+    def reconcile(self, account: str, ids: Sequence[str]) -> str:
+        """Look up creates with an unknown outcome; return the problems in one line.
+
+        If the carrier has no look-ups, leave the creates to an operator.
+        """
         self._decide_due(account, ids, lost=True)
         if self.terms[account].capabilities.find:
-            self._read(account, ids, Step.RECONCILE)
-        else:
-            self._decide_due(account, ids, lost=False)
+            return self._read(account, ids, Step.RECONCILE)
+        undecided = self._decide_due(account, ids, lost=False)
+        return problems.describe(["outcome unknown (no look-up)"] * undecided)
 
-    def _decide_due(self, account: str, ids: Sequence[str], *, lost: bool) -> None:
+    def _decide_due(self, account: str, ids: Sequence[str], *, lost: bool) -> int:
+        """Record lost creates, or that there is no look-up; return how many deliveries changed."""
         now = self.clock()
         decide = lifecycle.mark_outcome_unknown if lost else lifecycle.no_lookup_available
 
@@ -88,15 +95,14 @@ class Tracking:
             is_due = lifecycle.is_due(delivery, Step.RECONCILE, account, now)
             return decide(delivery, self.terms, now) if is_due else None
 
-        self.updates.apply(ids, due, now)
+        return len(self.updates.apply(ids, due, now))
 
-    def _read(self, account: str, ids: Sequence[str], step: Step) -> None:
+    def _read(self, account: str, ids: Sequence[str], step: Step) -> str:
         with self.health.acquire_account(account, ids, step) as codec:
-            if codec is not None:
-                self._read_due(codec, ids, step)
+            return codec if isinstance(codec, str) else self._read_due(codec, ids, step)
 
-    def _read_due(self, codec: Carrier, ids: Sequence[str], step: Step) -> None:
-        """Read the deliveries that are due.
+    def _read_due(self, codec: Carrier, ids: Sequence[str], step: Step) -> str:
+        """Read the deliveries that are due; return the problems in one line.
 
         A look-up may need several calls. An attempt is absent only if each of its calls reports the attempt as absent.
         """
@@ -113,19 +119,22 @@ class Tracking:
         if isinstance(calls, CarrierError):
             found.failures.update(dict.fromkeys(views, calls))
             calls = []
-        for call, reading in self._read_pages(codec, calls, views):
+        records: list[RecordedCall] = []
+        for call, outcome, reading in self._read_pages(codec, calls, views):
             found.add(call, _mapped(reading, mappings))
+            records += _records(call, outcome, reading, pending)
         covered = {key: sum(key in call.attempt_ids for call in calls) for key in views}
         self.outcomes.record(
-            [(call, _meaning(call.attempt, found, covered[key], cause, now)) for key, call in pending.items()]
+            [(call, _meaning(call.attempt, found, covered[key], cause, now)) for key, call in pending.items()], records
         )
         duplicates = ((key, refs) for key, refs in found.duplicates.items() if key in pending)
         self.outcomes.record([(pending[key], _duplicates(refs, cause)) for key, refs in duplicates])
+        return problems.describe(_problem(key, found, covered[key], cause) for key in pending)
 
     def _read_pages(
         self, codec: Carrier, calls: Sequence[Call], views: Mapping[int, AttemptView]
-    ) -> Iterator[tuple[Call, Reading | CarrierError]]:
-        """Send reads, and then a read for each further page of a reply; yield each read with its parsed reply."""
+    ) -> Iterator[tuple[Call, Outcome, Reading | CarrierError]]:
+        """Send reads, and a read for each further page of a reply; yield each read, its outcome and parsed reply."""
         account, pages = codec.account.name, list(calls)
         for _ in range(MAX_PAGES):
             groups = self.gateway.send(account, dict(enumerate(pages)), max_body=codec.capabilities.max_body)
@@ -134,7 +143,7 @@ class Tracking:
                 (pages[number], each, self._parse(codec, pages[number], each, views))
                 for number, each in outcomes.items()
             ]
-            yield from ((call, reading) for call, _, reading in read)
+            yield from read
             results = [(outcome, reading) for _, outcome, reading in read]
             self.health.record_results(account, CallClass.READ, results)
             pages = [each.next_page for _, _, each in read if isinstance(each, Reading) and each.next_page]
@@ -150,6 +159,24 @@ class Tracking:
         return run_codec(codec.account.name, lambda: codec.read(call, outcome, about, now), unreadable_reply)
 
 
+def _records(
+    call: Call, outcome: Outcome, reading: Reading | CarrierError, pending: Mapping[int, PendingCall]
+) -> Iterator[RecordedCall]:
+    """Yield the record of a read for each attempt that it is about.
+
+    In place of a whole reply, which may describe fifty orders, the record of an attempt shows the carrier's statuses of
+    this attempt.
+    """
+    for key in call.attempt_ids:
+        record = record_of(pending[key], call, outcome, reading) if key in pending else None
+        if record is not None and isinstance(reading, Reading):
+            seen = (each.raw for each in reading.observations.get(key, ()))
+            words = ", ".join(f"{raw.entity}:{raw.code}" for raw in seen if raw is not None)
+            record = replace(record, reply=words or "nothing about this order")
+        if record is not None:
+            yield record
+
+
 def _mapped(reading: Reading | CarrierError, mappings: StatusMappings) -> Reading | CarrierError:
     """Apply the mappings of operators to unmapped statuses."""
     if isinstance(reading, CarrierError):
@@ -162,6 +189,21 @@ def _duplicates(refs: Sequence[str], cause: Cause) -> Meaning:
     return lambda each, key, terms, now: lifecycle.record_duplicates(each, key, refs, terms, now, cause)
 
 
+def _problem(attempt_id: int, found: _Round, covered: int, cause: Cause) -> str | None:
+    """Return the problem of one attempt in a round of reads."""
+    if attempt_id in found.observations:
+        return None
+    if attempt_id in found.failures:
+        return problems.of_read(found.failures[attempt_id])
+    if cause is Cause.POLL:
+        return "not found"
+    return None if _is_absent(attempt_id, found, covered) else "outcome unknown (look-up inconclusive)"
+
+
+def _is_absent(attempt_id: int, found: _Round, covered: int) -> bool:
+    return bool(covered) and found.absences.get(attempt_id, 0) >= covered
+
+
 def _meaning(attempt: Attempt, found: _Round, covered: int, cause: Cause, began: datetime) -> Meaning:
     """Return the function that applies the results of a round to the delivery of one attempt."""
     if attempt.id in found.observations:
@@ -172,7 +214,7 @@ def _meaning(attempt: Attempt, found: _Round, covered: int, cause: Cause, began:
         return lambda each, key, terms, now: lifecycle.record_read_failure(each, key, error, terms, now)
     if cause is Cause.POLL:
         return lambda each, key, terms, now: lifecycle.record_missing(each, key, terms, now, began)
-    if covered and found.absences.get(attempt.id, 0) >= covered:
+    if _is_absent(attempt.id, found, covered):
         return lambda each, _, terms, now: lifecycle.record_not_found(each, attempt, terms, now, began)
     undecided = Unreadable("the look-up was inconclusive")
     return lambda each, key, terms, now: lifecycle.record_read_failure(each, key, undecided, terms, now)

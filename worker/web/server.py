@@ -6,6 +6,9 @@ descriptor is left.
 
 import asyncio
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, ClassVar
 
 import uvicorn
@@ -107,7 +110,45 @@ def limits() -> dict[str, int]:
     return {"limit_concurrency": places, "backlog": max(1, places // 4)}
 
 
-def serve(app: ASGIApp, address: str) -> None:
-    """Serve until a signal ends the process; `address` is HOST:PORT, with an IPv6 host in brackets."""
+class _Server(uvicorn.Server):
+    """A server whose signals end a second server too."""
+
+    def __init__(self, config: uvicorn.Config, other: uvicorn.Server) -> None:
+        super().__init__(config)
+        self._other = other
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End both servers."""
+        self._other.handle_exit(sig, frame)
+        super().handle_exit(sig, frame)
+
+
+class _SecondServer(uvicorn.Server):
+    """A server that leaves the signals of the process to the first one."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def serve(app: ASGIApp, address: str, desk: ASGIApp, desk_address: str) -> None:
+    """Serve both apps in one loop until a signal ends the process.
+
+    An address is HOST:PORT, with an IPv6 host in brackets. The limits of connections are those of the first app alone,
+    because strangers reach only its address.
+    """
+    second = _SecondServer(_config(desk, desk_address, **{**OPTIONS, "http": "h11"}))
+    first = _Server(_config(app, address, **OPTIONS, **limits()), second)
+    asyncio.run(_serve(first, second))
+
+
+async def _serve(*servers: uvicorn.Server) -> None:
+    async with asyncio.TaskGroup() as group:
+        for server in servers:
+            group.create_task(server.serve())
+
+
+def _config(app: ASGIApp, address: str, **options: Any) -> uvicorn.Config:
     host, _, port = address.rpartition(":")
-    uvicorn.run(app, host=host.strip("[]"), port=int(port), **{**OPTIONS, **limits()})
+    return uvicorn.Config(app, host=host.strip("[]"), port=int(port), **options)

@@ -33,15 +33,17 @@ CHANGE_NOT_SENT = "order_changed_after_dispatch"
 """The attention reason when a change could not be sent to the carrier."""
 
 
-def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str, str]:
+def environment(redis_url: str, sandbox: int, web: int, desk: int, flower: int) -> dict[str, str]:
     """Return the environment of the demo. Its settings call the sandbox, and its intervals are short."""
     origin = f"http://127.0.0.1:{sandbox}"
     settings = {
         "CONFIG": os.devnull,  # an order-sync.toml here is for real accounts
         "DATABASE_URL": f"sqlite:///{FOLDER}/order-sync.db",
         "JOURNAL_FOLDER": str(FOLDER / "journal"),
+        "FLOWER_FOLDER": str(FOLDER / "flower"),
         "REDIS_URL": redis_url,
         "WEB_ADDRESS": f"127.0.0.1:{web}",
+        "DESK_ADDRESS": f"127.0.0.1:{desk}",
         "FLOWER_ADDRESS": f"127.0.0.1:{flower}",
         "PUBLIC_URL": f"http://127.0.0.1:{web}",
         "STORES_FILE": str(Path(__file__).parent / "stores.toml"),
@@ -71,10 +73,11 @@ def run(console: Console, *, keep: bool) -> bool:
     """Run the demo; return whether every order ended as its script says. Ctrl-C ends it and all its processes."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     sandbox, web, flower = free_port(), free_port(8000), free_port(5555)
+    desk = free_port(web + 1)
     with Supervisor({**os.environ}, FOLDER / "log") as supervisor:
         console.print("Starting Redis, the sandbox, worker, beat, web and Flower ...", style="dim")
         url = start_redis(supervisor, FOLDER / "redis")
-        supervisor.environ = environment(url, sandbox, web, flower)
+        supervisor.environ = environment(url, sandbox, web, desk, flower)
         _write_settings(supervisor.environ)
         _start_sandbox(supervisor, sandbox, web)
         supervisor.run_command(["order-sync", "db", "upgrade"])
@@ -83,7 +86,7 @@ def run(console: Console, *, keep: bool) -> bool:
         supervisor.start_all()
         as_scripted = _watch(console, supervisor, Bus(streams.connect(url), orders="orders", events="deliveries"))
         if keep:
-            _keep(console, supervisor, url, sandbox, web, flower)
+            _keep(console, supervisor, url, sandbox, desk, flower)
         return as_scripted
 
 
@@ -157,9 +160,9 @@ def _summarise(
     return False
 
 
-def _keep(console: Console, supervisor: Supervisor, url: str, sandbox: int, web: int, flower: int) -> None:
+def _keep(console: Console, supervisor: Supervisor, url: str, sandbox: int, desk: int, flower: int) -> None:
     console.print(f"Flower   http://127.0.0.1:{flower}\nSandbox  http://127.0.0.1:{sandbox}/sandbox")
-    console.print(f"Web      http://127.0.0.1:{web}/readyz\nRedis    {RedisUrl.parse(url).masked}")
+    console.print(f"Desk     http://127.0.0.1:{desk}/readyz\nRedis    {RedisUrl.parse(url).masked}")
     console.print(f"Operate  . {SETTINGS} && .venv/bin/order-sync deliveries\nCtrl-C ends everything.", soft_wrap=True)
     while True:
         supervisor.watch()

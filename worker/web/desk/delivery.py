@@ -1,10 +1,7 @@
 """The page of one delivery. The customer's data are shown only when asked for, and the asking is recorded."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
@@ -13,7 +10,7 @@ from starlette.responses import Response
 
 from worker.carriers.port import reference_of
 from worker.container import Container
-from worker.database import deliveries, operator_actions, outbox
+from worker.database import deliveries
 from worker.domain import lifecycle
 from worker.domain.delivery import Delivery, Step
 from worker.domain.operator import Operator
@@ -24,17 +21,6 @@ from worker.web.desk.actions import possible_actions
 from worker.web.desk.pages import Pages, storable
 
 READS = frozenset({Step.TRACK, Step.RECONCILE})
-
-
-@dataclass(frozen=True)
-class TimelineEntry:
-    """One thing that happened to a delivery."""
-
-    at: datetime
-    kind: str
-    """`event` or `operator`."""
-    title: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,24 +60,8 @@ class DeliveryPage:
             actions=possible_actions(delivery),
             passed_over=lifecycle.unable_carriers(delivery, terms),
             tags={each.id: reference_of(each.id) for each in delivery.attempts},
-            timeline=sorted(self._timeline(delivery), key=lambda each: each.at),
+            timeline=self.services.timelines.of(delivery),
         )
-
-    def _timeline(self, delivery: Delivery) -> Iterator[TimelineEntry]:
-        """Yield what happened to a delivery: its events, and what operators did."""
-        read = self.services.database.read
-        for _, body in read(outbox.events, keys=[delivery.id]):
-            event = json.loads(body)
-            yield TimelineEntry(datetime.fromisoformat(event["time"]), "event", *_described(event))
-        for each in read(operator_actions.of_delivery, delivery.id):
-            title = " ".join(filter(None, (each.operator, each.action, each.subject)))
-            yield TimelineEntry(each.at, "operator", title, each.reason)
-
-
-def _described(event: dict[str, Any]) -> tuple[str, str]:
-    data = event["data"]
-    title = f"{event['sequence']}: {event['type'].removeprefix('delivery.').replace('_', ' ')}, {data.get('status')}"
-    return title, ", ".join(filter(None, (data.get("detail"), data.get("reason"), data.get("reason_text"))))
 
 
 def truth_of(delivery: Delivery, now: datetime) -> str:

@@ -54,8 +54,8 @@ def upgrade() -> None:
         "callback",
         ["attempt_id"],
         unique=False,
-        postgresql_where=sa.text("result IS NULL AND attempt_id IS NOT NULL"),
-        sqlite_where=sa.text("result IS NULL AND attempt_id IS NOT NULL"),
+        postgresql_where=sa.text("attempt_id IS NOT NULL"),
+        sqlite_where=sa.text("attempt_id IS NOT NULL"),
     )
     op.create_index(
         "callback_of_nobody",
@@ -65,6 +65,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("result IS NULL AND attempt_id IS NULL"),
         sqlite_where=sa.text("result IS NULL AND attempt_id IS NULL"),
     )
+    op.create_index("callback_newest", "callback", ["carrier", "position"], unique=False)
     op.create_table(
         "clock",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -201,6 +202,33 @@ def upgrade() -> None:
         postgresql_where=sa.text("fetch_at IS NOT NULL"),
         sqlite_where=sa.text("fetch_at IS NOT NULL"),
     )
+    op.create_table(
+        "notice",
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("told", sa.Boolean(), nullable=False),
+        sa.Column("gone_since", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("channel", "key"),
+    )
+    op.create_table(
+        "carrier_call",
+        sa.Column("attempt_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("operation", sa.String(), nullable=False),
+        sa.Column("delivery_id", sa.String(36), nullable=False),
+        sa.Column("account", sa.String(), nullable=False),
+        sa.Column("milliseconds", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("verdict", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("reply", sa.Text(), nullable=True),
+        sa.Column("trace_id", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("attempt_id", "sent_at", "operation"),
+    )
+    op.create_index("carrier_call_sent", "carrier_call", ["sent_at"], unique=False)
     op.create_table(
         "operator_action",
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),

@@ -1,0 +1,29 @@
+"""The record of calls, on each database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from worker.database import carrier_calls
+from worker.database.carrier_calls import DELETED_AT_ONCE, RecordedCall, Verdict
+from worker.database.database import Database
+
+SENT = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+CALL = RecordedCall(7, SENT, "create", "d", "cervo", 45_000, None, Verdict.UNCERTAIN, "no answer", "POST /order", None)
+
+
+def test_calls_are_read_as_they_were_recorded_and_oldest_first(database: Database) -> None:
+    read = replace(CALL, sent_at=SENT - SECOND, operation="read", status=200, verdict=Verdict.ANSWERED, reply="order:6")
+    of_another = replace(CALL, attempt_id=8)
+    database.write(carrier_calls.record, [CALL, read, of_another])
+    database.write(carrier_calls.record, [CALL])
+    assert database.read(carrier_calls.of_attempts, [7]) == [read, CALL]
+    assert database.read(carrier_calls.of_attempts, []) == []
+
+
+def test_old_calls_are_deleted_in_batches_the_oldest_first(database: Database) -> None:
+    calls = [replace(CALL, sent_at=SENT + number * SECOND) for number in range(DELETED_AT_ONCE + 2)]
+    database.write(carrier_calls.record, calls)
+    limit = calls[-1].sent_at
+    assert [database.write(carrier_calls.delete_before, limit) for _ in range(3)] == [DELETED_AT_ONCE, 1, 0]
+    assert database.read(carrier_calls.of_attempts, [7]) == calls[-1:]

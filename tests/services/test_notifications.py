@@ -1,0 +1,184 @@
+"""People hear of each trouble once when it begins and once when it is over, on every channel."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tests.services.simulation import Simulation, order_document
+from worker.database import accounts
+from worker.database.database import Database
+from worker.errors import NotSentError
+from worker.services.notifications import LASTS, LEASE_SECONDS, Notifications
+
+PAUSED = "borzo is paused by an operator"
+
+
+class Channel:
+    """A channel that can be out of order."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[str, str]] = []
+        self.works = True
+
+    @property
+    def titles(self) -> list[str]:
+        return [title for title, _ in self.received]
+
+    def send(self, title: str, body: str) -> None:
+        if not self.works:
+            raise NotSentError("the service did not accept the message")
+        self.received.append((title, body))
+
+
+class Told:
+    """A simulation with two processes that tell two channels."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation, self.team, self.pager = simulation, Channel(), Channel()
+        self.channels = {"team": self.team.send, "pager": self.pager.send}
+        self.processes = {"one": self.process(), "two": self.process()}
+
+    def process(self, database: Database | None = None) -> Notifications:
+        services = self.simulation.container
+        clock = lambda: self.simulation.now  # noqa: E731
+        return Notifications(database or services.database, services.troubles, self.channels, clock)
+
+    def run(self, times: int = 1) -> None:
+        """Let time pass, and let both processes tell, some times."""
+        for _ in range(times):
+            self.simulation.pass_time(LASTS.total_seconds())
+            for name, process in self.processes.items():
+                process.run(name)
+
+    def pause(self) -> None:
+        self.simulation.container.database.write(accounts.pause, "borzo", "operator", "holiday", self.simulation.now)
+
+    def resume(self) -> None:
+        self.simulation.container.database.write(accounts.resume, "borzo", "operator", self.simulation.now)
+
+
+@pytest.fixture
+def told(simulation: Simulation) -> Told:
+    return Told(simulation)
+
+
+def test_a_trouble_is_told_once_on_each_channel_and_so_is_its_end(told: Told) -> None:
+    told.pause()
+    told.run(5)
+    assert told.team.received == told.pager.received
+    ((title, body),) = told.team.received
+    assert "borzo" in title
+    assert body
+    told.resume()
+    told.run(5)
+    assert told.team.titles == told.pager.titles == [title, f"Over: {title}"]
+
+
+def test_orders_that_join_a_trouble_are_no_further_message(told: Told) -> None:
+    told.pause()
+    told.simulation.place_at("borzo", "1", "2")
+    told.run(3)
+    told.simulation.place_at("borzo", "3", "4")
+    told.run(3)
+    assert len(told.team.received) == 1
+    assert "2 orders" in told.team.received[0][1]
+
+
+def test_a_trouble_that_is_short_tells_nobody(told: Told) -> None:
+    told.pause()
+    told.run()
+    told.resume()
+    told.run(5)
+    assert told.team.received == []
+
+
+def test_a_trouble_that_comes_back_at_once_is_not_over(told: Told) -> None:
+    told.pause()
+    told.run(3)
+    told.resume()
+    told.run()
+    told.pause()
+    told.run(5)
+    assert len(told.team.received) == 1
+
+
+def test_troubles_that_begin_together_are_one_message(told: Told) -> None:
+    told.pause()
+    told.simulation.container.database.write(accounts.pause, "cervo", "operator", "holiday", told.simulation.now)
+    told.run(3)
+    ((title, body),) = told.team.received
+    assert title == "2 troubles need somebody"
+    assert ["cervo" in body, "borzo" in body, body.count("\n")] == [True, True, 1]
+
+
+def test_a_channel_that_is_out_of_order_is_told_later_and_delays_no_other(told: Told) -> None:
+    told.team.works = False
+    told.pause()
+    told.run(3)
+    assert [len(told.team.received), len(told.pager.received)] == [0, 1]
+    told.team.works = True
+    told.run(3)
+    assert [len(told.team.received), len(told.pager.received)] == [1, 1]
+
+
+def test_another_process_goes_on_when_the_one_that_told_has_died(told: Told) -> None:
+    told.pause()
+    told.run(3)
+    del told.processes["one"]
+    told.resume()
+    told.run(int(LEASE_SECONDS / LASTS.total_seconds()) + 4)
+    assert len(told.team.received) == 2
+
+
+def test_a_channel_that_is_added_later_hears_of_what_lasts(told: Told) -> None:
+    told.pause()
+    told.run(3)
+    late = Channel()
+    told.channels["late"] = late.send
+    told.run(3)
+    assert late.titles == told.team.titles
+
+
+class Unreachable(Database):
+    """A database that can be unreachable."""
+
+    reachable = True
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        self.reachable = False
+        yield
+        self.reachable = True
+
+    def write(self, *arguments: object, **named: object) -> object:  # type: ignore[override]
+        if not self.reachable:
+            raise OperationalError("", {}, Exception("unreachable"))
+        return super().write(*arguments, **named)  # type: ignore[arg-type]
+
+
+def test_an_outage_of_the_database_is_told_by_the_process_that_told_before(told: Told, tmp_path: Path) -> None:
+    with closing(Unreachable(f"sqlite:///{tmp_path}/notices.db")) as database:
+        database.create()
+        told.processes = {"one": told.process(database), "two": told.process(database)}
+        told.run()
+        with database.outage():
+            told.run(4)
+            assert len(told.team.received) == 1
+        told.run(2)
+    assert [told.team.titles[0], told.team.titles[1]] == [told.team.titles[0], f"Over: {told.team.titles[0]}"]
+    assert "database" in told.team.titles[0]
+
+
+def test_a_message_names_no_more_than_twenty_troubles(told: Told) -> None:
+    for number in range(25):
+        document = json.loads(order_document(order_id=str(number)))
+        document["data"]["store_id"] = f"unknown-{number}"
+        told.simulation.put(json.dumps(document))
+    told.run(3)
+    ((title, body),) = told.team.received
+    assert title == "25 troubles need somebody"
+    assert body.splitlines()[20:] == ["and 5 more"]

@@ -1,0 +1,218 @@
+"""The metrics: every series exists at zero, and a part that does not answer hides no other part."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from math import inf
+from pathlib import Path
+
+import fakeredis
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from schemas.status import AttentionReason
+from tests.web.edge import NOW, Edge, sample
+from worker.bus import streams
+from worker.bus.streams import Bus
+from worker.carriers.port import Callback
+from worker.database import accounts, callbacks, deliveries, leases
+from worker.database.database import Database
+from worker.domain.delivery import Change
+from worker.http.call import CallClass, Operation
+from worker.local.demo.orders import placed
+from worker.resilience.circuit_breaker import CircuitBreaker
+from worker.resilience.rate_limiter import RateLimiter
+from worker.web.checks import Check, run_all
+
+TOKEN = "kEX0u5bq2bBPnlm3cBbLx7jBqD3q8n1A"
+EXIST = {
+    "order_sync_attention": 16,
+    "order_sync_breaker_open": 9,
+    "order_sync_callback_age_seconds": 2,
+    "order_sync_callbacks_total": 12,
+    "order_sync_callbacks_waiting": 1,
+    "order_sync_carrier_paused": 12,
+    "order_sync_dead_letters": 1,
+    "order_sync_deliveries": 15,
+    "order_sync_events_unsent": 1,
+    "order_sync_metrics_up": 4,
+    "order_sync_orders_ended_total": 20,
+    "order_sync_orders_received_total": 1,
+    "order_sync_orders_rejected_total": 23,
+    "order_sync_outbox_age_seconds": 1,
+    "order_sync_queue_depth": 11,
+    "order_sync_rate_left": 3,
+    "order_sync_read_age_seconds": 3,
+    "order_sync_step_overdue_seconds": 19,
+    "order_sync_stream_lag_seconds": 1,
+    "order_sync_sweep_age_seconds": 1,
+    "order_sync_unknown_outcome_age_seconds": 3,
+    "order_sync_write_backs_waiting": 1,
+}
+"""How many series each metric has in an empty deployment with one account of each carrier."""
+
+
+@pytest.fixture
+def edge(edge: Edge) -> Edge:
+    client = fakeredis.FakeRedis(server=fakeredis.FakeServer())
+    edge.rebuild(breaker=CircuitBreaker(client), rate_limiter=RateLimiter(client))
+    return edge
+
+
+def series(edge: Edge, *, zero: bool = False) -> dict[str, float]:
+    """Scrape; return the series that are not zero, or all of them."""
+    status, text = edge.ask("GET", "/metrics")
+    assert status == 200
+    return {
+        each.name + "".join(f" {key}={value}" for key, value in sorted(each.labels.items())): each.value
+        for family in text_string_to_metric_families(text)
+        for each in family.samples
+        if not each.name.endswith("_created") and (zero or each.value)
+    }
+
+
+def changed(edge: Edge, before: dict[str, float]) -> dict[str, float]:
+    """Return the series with another value than before."""
+    return dict(series(edge, zero=True).items() - before.items())
+
+
+def test_every_series_exists_before_anything_has_happened(edge: Edge) -> None:
+    found = series(edge, zero=True)
+    assert Counter(name.partition(" ")[0] for name in found) == EXIST
+    assert {name: value for name, value in found.items() if value and "rate_left" not in name} == {
+        "order_sync_callback_age_seconds carrier=borzo": inf,
+        "order_sync_callback_age_seconds carrier=cervo": inf,
+        "order_sync_sweep_age_seconds": inf,
+        **{f"order_sync_metrics_up part={part}": 1 for part in ("database", "bus", "limits", "queues")},
+    }
+
+
+def test_an_order_whose_create_is_under_way_is_measured(edge: Edge) -> None:
+    before = series(edge, zero=True)
+    edge.book(TOKEN)
+    edge.rebuild(clock=lambda: NOW + timedelta(seconds=90))
+    found = changed(edge, before)
+    assert {name: value for name, value in found.items() if "step_overdue" not in name} == {
+        "order_sync_deliveries status=queued": 1,
+        "order_sync_events_unsent": 1,
+        "order_sync_outbox_age_seconds": 90,
+        "order_sync_unknown_outcome_age_seconds carrier=cervo": 90,
+    }
+
+
+def test_the_last_sweep_and_the_last_callback_have_an_age(edge: Edge) -> None:
+    before = series(edge, zero=True)
+    edge.container.database.write(leases.take, "sweep", "sweep", NOW - timedelta(seconds=7), 15)
+    edge.container.database.write(callbacks.save, "borzo", Callback("POST", b"", {}, "", None), NOW)
+    assert changed(edge, before) == {
+        "order_sync_sweep_age_seconds": 7,
+        "order_sync_callback_age_seconds carrier=borzo": 0,
+    }
+
+
+def test_deliveries_that_need_an_operator_are_counted_by_reason(edge: Edge) -> None:
+    edge.book(TOKEN)
+    before = series(edge, zero=True)
+    (found,) = edge.container.database.read(deliveries.recent, 1)
+    reasons = (AttentionReason.SURPLUS_COURIER, AttentionReason.OUTCOME_UNKNOWN)
+    edge.container.database.persist(
+        deliveries.update, [found.id], lambda each: Change(replace(each, attention_reasons=reasons))
+    )
+    assert changed(edge, before) == {f"order_sync_attention reason={reason}": 1 for reason in reasons}
+
+
+@pytest.mark.fault("F-81")
+def test_received_and_rejected_orders_are_counted_once_when_their_events_are_half_a_minute_old(edge: Edge) -> None:
+    now = [NOW]
+    edge.rebuild(clock=lambda: now[0])
+    series(edge)
+    old = json.loads(placed(sample("2012", "34"))) | {"time": "2026-11-01T12:00:00Z"}
+    edge.container.ingest.store_documents([("1-0", json.dumps(old).encode())])
+    counted = []
+    for seconds in (15, 30, 45, 60):
+        now[0] = NOW + timedelta(seconds=seconds)
+        counted.append({name: value for name, value in series(edge).items() if "_orders_" in name})
+    rejected = {
+        "order_sync_orders_received_total": 1,
+        "order_sync_orders_ended_total carrier= status=rejected": 1,
+        "order_sync_orders_rejected_total reason=deadline_passed": 1,
+    }
+    assert counted == [{}, {}, rejected, rejected]
+
+
+@pytest.mark.fault("F-58")
+def test_metrics_show_how_late_each_group_is(edge: Edge) -> None:
+    before = series(edge, zero=True)
+    edge.redis.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
+    edge.redis.xgroup_create("deliveries", "kitchen", id="0")
+    assert changed(edge, before) == {"order_sync_stream_lag_seconds group=kitchen stream=deliveries": 90}
+
+
+def test_paused_accounts_open_breakers_used_rates_and_refused_callbacks_are_shown(edge: Edge) -> None:
+    before = series(edge, zero=True)
+    edge.container.breaker.record("cervo", CallClass.READ, good=0, bad=5)
+    edge.container.rate_limiter.acquire("borzo", "80/minute;4500/day", Operation.CREATE, 3)
+    edge.container.database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
+    edge.ask("POST", "/callbacks/borzo", b"{}")
+    found = changed(edge, before)
+    assert {name: value for name, value in found.items() if "event" not in name and "outbox" not in name} == {
+        "order_sync_breaker_open carrier=cervo kind=read": 1,
+        "order_sync_rate_left carrier=borzo window=60s": 77,
+        "order_sync_rate_left carrier=borzo window=86400s": 4497,
+        "order_sync_carrier_paused by=carrier carrier=borzo": 1,
+        "order_sync_callbacks_total answer=401 carrier=borzo": 1,
+    }
+
+
+@pytest.fixture
+def empty_database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(f"sqlite:///{tmp_path}/empty.db")
+    yield made
+    made.close()
+
+
+def test_without_the_database_the_other_parts_are_measured(edge: Edge, empty_database: Database) -> None:
+    working = edge.container.database
+    edge.rebuild(database=empty_database)
+    found = series(edge, zero=True)
+    edge.rebuild(database=working)
+    up = {name.partition("=")[2]: value for name, value in found.items() if "metrics_up" in name}
+    assert up == {"database": 0, "bus": 1, "limits": 1, "queues": 1}
+    assert Counter(name.partition(" ")[0] for name in found) == {
+        name: EXIST[f"order_sync_{name.removeprefix('order_sync_')}"]
+        for name in (
+            "order_sync_breaker_open",
+            "order_sync_callbacks_total",
+            "order_sync_metrics_up",
+            "order_sync_queue_depth",
+            "order_sync_rate_left",
+            "order_sync_stream_lag_seconds",
+        )
+    }
+
+
+def test_without_the_bus_the_other_parts_are_measured(edge: Edge) -> None:
+    edge.rebuild(bus=Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries"))
+    found = Counter(name.partition(" ")[0] for name in series(edge, zero=True))
+    assert found == {name: count for name, count in EXIST.items() if name != "order_sync_stream_lag_seconds"}
+
+
+# --- checks ---
+
+
+def test_a_check_that_hangs_delays_no_other_check_and_is_not_started_again() -> None:
+    ended, started = threading.Event(), []
+
+    def hang() -> str:
+        started.append(1)
+        ended.wait(30)
+        return "late"
+
+    checks = {"hangs": Check(hang), "answers": Check(lambda: "in time")}
+    found = [run_all(checks, 0.05) for _ in range(3)]
+    ended.set()
+    assert [(type(each["hangs"]), each["answers"]) for each in found] == [(TimeoutError, "in time")] * 3
+    assert (run_all(checks, 30)["hangs"], len(started)) == ("late", 1)
