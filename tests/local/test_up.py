@@ -48,6 +48,8 @@ def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -
     shown = run_up(tmp_path)
     (line,) = [line for line in shown.splitlines() if line.startswith("Redis")]
     assert line.startswith("Redis   redis://default:***@127.0.0.1:")
+    names = [line.partition(" ")[0] for line in shown.splitlines()]
+    assert names[names.index("Redis") :][:6] == ["Redis", "Web", "Desk", "Flower", "Logs", "Press"]
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "var").iterdir() if path.is_dir()}
     assert {"var": (tmp_path / "var").stat().st_mode & 0o777, **modes} == {"var": 0o700, "log": 0o700, "redis": 0o700}
 

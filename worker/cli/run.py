@@ -114,9 +114,10 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
-    for line in (f"Redis   {RedisUrl.parse(url).masked}", f"Web     http://{web}", f"Desk    http://{desk}/readyz"):
-        console.print(line)
-    console.print(f"Flower  http://{flower}\nLogs    {supervisor.logs}/")
+    console.print(f"Redis   {RedisUrl.parse(url).masked}")
+    for name, address in {"Web": web, "Desk": desk, "Flower": flower}.items():
+        console.print(f"{name:8}http://{address}")
+    console.print(f"Logs    {supervisor.logs}/")
     console.print("Press Ctrl-C to stop everything.")
     while True:
         for name in supervisor.watch():

@@ -162,7 +162,7 @@ def _summarise(
 
 def _keep(console: Console, supervisor: Supervisor, url: str, sandbox: int, desk: int, flower: int) -> None:
     console.print(f"Flower   http://127.0.0.1:{flower}\nSandbox  http://127.0.0.1:{sandbox}/sandbox")
-    console.print(f"Desk     http://127.0.0.1:{desk}/readyz\nRedis    {RedisUrl.parse(url).masked}")
+    console.print(f"Desk     http://127.0.0.1:{desk}\nRedis    {RedisUrl.parse(url).masked}")
     console.print(f"Operate  . {SETTINGS} && .venv/bin/order-sync deliveries\nCtrl-C ends everything.", soft_wrap=True)
     while True:
         supervisor.watch()
