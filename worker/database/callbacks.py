@@ -10,7 +10,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select, update
 
 from worker.carriers.port import Callback, CallbackKey
-from worker.database import deliveries
+from worker.database import deliveries, leases
 from worker.database.batches import insert_new, is_one_of
 from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
 from worker.domain.delivery import Change, Step
@@ -230,8 +230,7 @@ def unmark_missing(connection: Connection, carrier: str, entity: str) -> None:
 
 def missing_kinds(connection: Connection) -> list[tuple[str, str, datetime]]:
     """Return the recorded missing kinds of callbacks: the account, the kind of object, and when it was recorded."""
-    marks = select(LEASE.c.name, LEASE.c.until).where(LEASE.c.name.startswith(f"{MISSING}."))
-    found = [(row.name.removeprefix(f"{MISSING}.").rpartition("."), row.until) for row in connection.execute(marks)]
+    found = [(name.rpartition("."), at) for name, at in leases.find_all(connection, f"{MISSING}.").items()]
     return [(account, entity, at) for (account, _, entity), at in sorted(found)]
 
 

@@ -85,7 +85,7 @@ def find(connection: Connection, name: str) -> list[Delivery]:
     """Find deliveries by their id or by the platform's order id, newest first."""
     same = (DELIVERY.c.id == name) | (DELIVERY.c.order_id == name)
     query = select(DELIVERY.c.id).where(same).order_by(DELIVERY.c.created_at.desc())
-    return _load_in_order(connection, connection.scalars(query).all())
+    return load_in_order(connection, connection.scalars(query).all())
 
 
 def recent(connection: Connection, limit: int, *, unfinished: bool = False) -> list[Delivery]:
@@ -96,10 +96,11 @@ def recent(connection: Connection, limit: int, *, unfinished: bool = False) -> l
     query = select(DELIVERY.c.id).order_by(DELIVERY.c.created_at.desc()).limit(limit)
     waits = DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention_reasons.is_not(None)
     wanted = query.where(waits) if unfinished else query
-    return _load_in_order(connection, connection.scalars(wanted).all())
+    return load_in_order(connection, connection.scalars(wanted).all())
 
 
-def _load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
+def load_in_order(connection: Connection, ids: Collection[str]) -> list[Delivery]:
+    """Load deliveries in the order of these ids."""
     found = {each.id: each for each in load(connection, ids)}
     return [found[key] for key in ids if key in found]
 

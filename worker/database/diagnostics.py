@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, or_, select
 
+from worker.database import outbox
 from worker.database.tables import (
     ATTEMPT,
     DEAD_LETTER,
@@ -128,7 +129,7 @@ def unpublished(connection: Connection) -> Backlog:
     oldest = connection.scalar(select(EVENT.c.created_at).where(EVENT.c.position == first))
     if oldest is None:
         return Backlog(0, None)
-    return Backlog(connection.scalar(select(func.count()).select_from(PUBLICATION).where(waits)) or 0, oldest)
+    return Backlog(outbox.count_unpublished(connection), oldest)
 
 
 def dead_letters(connection: Connection) -> list[DeadLetters]:

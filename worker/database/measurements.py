@@ -13,21 +13,14 @@ from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, or_, s
 
 from schemas.events import EventType
 from schemas.status import FINAL, DeliveryStatus
-from worker.database import accounts, deliveries, due_work, outbox, write_backs
+from worker.database import accounts, deliveries, diagnostics, due_work, leases, write_backs
 from worker.database.accounts import Pause
-from worker.database.tables import ATTEMPT, CALLBACK, DEAD_LETTER, EVENT, LEASE, PUBLICATION
+from worker.database.tables import ATTEMPT, CALLBACK, DEAD_LETTER, EVENT
 from worker.domain.delivery import Step
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
 """The condition of the index `attempt_live`. A database uses the index only if the texts are equal."""
 _ENDED = '"final":true'
-_OLDEST_UNSENT = (
-    select(EVENT.c.created_at)
-    .join(PUBLICATION, PUBLICATION.c.position == EVENT.c.position)
-    .where(PUBLICATION.c.stream_id.is_(None))
-    .order_by(PUBLICATION.c.position)
-    .limit(1)
-)
 _DEAD_LETTERS = select(func.count()).select_from(DEAD_LETTER).where(DEAD_LETTER.c.settled_at.is_(None))
 _WAITING_CALLBACKS = (
     select(func.count()).select_from(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_not(None))
@@ -80,7 +73,7 @@ class OrderChanges:
 def measure(connection: Connection, names: Iterable[str], now: datetime, sweep: str) -> Measurements:
     """Measure the open work; `names` are the accounts, and `sweep` is the name of the sweep's lease."""
     unknown_since, read_at = _live_attempts(connection)
-    lease = connection.execute(select(LEASE.c.holder, LEASE.c.until).where(LEASE.c.name == sweep)).one_or_none()
+    unpublished = diagnostics.unpublished(connection)
     return Measurements(
         deliveries=deliveries.status_counts(connection),
         attention=deliveries.attention_counts(connection),
@@ -88,13 +81,13 @@ def measure(connection: Connection, names: Iterable[str], now: datetime, sweep: 
         due_since={(each.step, each.carrier): each.at for each in due_work.oldest_steps(connection)},
         unknown_since=unknown_since,
         read_at=read_at,
-        unsent_events=outbox.count_unpublished(connection),
-        unsent_since=connection.scalar(_OLDEST_UNSENT),
+        unsent_events=unpublished.count,
+        unsent_since=unpublished.oldest,
         write_backs=write_backs.count_waiting(connection, now),
         dead_letters=connection.scalar(_DEAD_LETTERS) or 0,
         waiting_callbacks=connection.scalar(_WAITING_CALLBACKS) or 0,
         callbacks_at=_callbacks_at(connection, names),
-        sweep_lease=(lease.holder, lease.until) if lease else None,
+        sweep_lease=leases.find(connection, sweep),
     )
 
 

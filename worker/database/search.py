@@ -48,7 +48,7 @@ def search(connection: Connection, wanted: Filter, limit: int, *, skip: int = 0)
     found = _newest(connection, [asking, *_conditions(wanted)], most)
     if wanted.attention is None and len(found) < most:
         found += _newest(connection, [~asking, *_conditions(wanted)], most - len(found))
-    return _in_order(connection, found[skip:])
+    return deliveries.load_in_order(connection, found[skip:])
 
 
 def _newest(connection: Connection, conditions: Collection[ColumnElement[bool]], limit: int) -> list[str]:
@@ -82,7 +82,9 @@ def find(connection: Connection, name: str, accounts: Collection[str]) -> list[D
 
     The first of these that any delivery has decides. A carrier's id is searched for at `accounts`.
     """
-    return deliveries.find(connection, name) or _in_order(connection, _by_attempt(connection, name, accounts))
+    return deliveries.find(connection, name) or deliveries.load_in_order(
+        connection, _by_attempt(connection, name, accounts)
+    )
 
 
 def _by_attempt(connection: Connection, name: str, accounts: Collection[str]) -> list[str]:
@@ -112,10 +114,5 @@ def find_by_phone(connection: Connection, digits: str, now: datetime) -> list[De
         .order_by(DELIVERY.c.created_at.desc())
         .limit(MOST_FOUND)
     )
-    found = _in_order(connection, list(connection.scalars(recent)))
+    found = deliveries.load_in_order(connection, list(connection.scalars(recent)))
     return [each for each in found if each.order.customer.phone.endswith(digits)]
-
-
-def _in_order(connection: Connection, ids: Collection[str]) -> list[Delivery]:
-    found = {each.id: each for each in deliveries.load(connection, ids)}
-    return [found[key] for key in ids if key in found]

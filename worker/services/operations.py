@@ -100,27 +100,18 @@ class Operations:
     def show_customer(self, delivery_id: str, by: Operator) -> bool:
         """Record that an operator looks at a customer's data; return False without such a delivery."""
 
-        def record(connection: Connection) -> bool:
-            known = bool(deliveries.load(connection, [delivery_id]))
-            if known:
-                operator_actions.record(connection, OperatorAction(now, by.name, SHOW_CUSTOMER, by.reason, delivery_id))
-            return known
+        def find(connection: Connection, _now: datetime) -> bool:
+            return bool(deliveries.load(connection, [delivery_id]))
 
-        now = self.clock()
-        return self.database.write(record)
+        return self._do(SHOW_CUSTOMER, by, find, delivery_id=delivery_id)
 
     def show_letter(self, letter_id: str, by: Operator) -> DeadLetter | None:
         """Return a dead letter, and record that an operator looks at it; None without such a letter."""
 
-        def record(connection: Connection) -> DeadLetter | None:
-            letter = inbox.dead_letter(connection, letter_id)
-            if letter is not None:
-                action = OperatorAction(now, by.name, "dead-letters show", by.reason, subject=letter_id)
-                operator_actions.record(connection, action)
-            return letter
+        def find(connection: Connection, _now: datetime) -> DeadLetter | None:
+            return inbox.dead_letter(connection, letter_id)
 
-        now = self.clock()
-        return self.database.write(record)
+        return self._do("dead-letters show", by, find, letter_id)
 
     def claim_form(self, token: str) -> bool:
         """Record that a form is sent; return False when it was sent before, so that nothing is repeated."""
@@ -140,14 +131,20 @@ class Operations:
         return self._do(action, by, settle, letter_id)
 
     def _do(
-        self, action: str, by: Operator, change: Callable[[Connection, datetime], T], subject: str | None = None
+        self,
+        action: str,
+        by: Operator,
+        change: Change[T],
+        subject: str | None = None,
+        delivery_id: str | None = None,
     ) -> T:
         """Make a change and record it in one transaction; return its result. Record nothing for a false result."""
         now = self.clock()
 
         def change_and_record(connection: Connection) -> T:
             if done := change(connection, now):
-                operator_actions.record(connection, OperatorAction(now, by.name, action, by.reason, subject=subject))
+                action_done = OperatorAction(now, by.name, action, by.reason, delivery_id, subject)
+                operator_actions.record(connection, action_done)
             return done
 
         return self.database.write(change_and_record)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from worker.bus.streams import OUTAGES, Bus
 from worker.clock import Clock
@@ -120,11 +120,9 @@ def _stored_state(connection: Connection) -> StoredState:
 
 
 def _last_sweep(connection: Connection) -> LastSweep | None:
-    """Return the last sweep, which the lease of the sweep shows: its holder, and its end after a fixed time."""
+    """Return the last sweep, which the lease of the sweep shows."""
     lease = leases.find(connection, sweep.LEASE)
     if lease is None:
         return None
     holder, until = lease
-    by_beat = holder == sweep.LEASE
-    length = sweep.LATE_SECONDS if by_beat else sweep.OWN_SWEEP_SECONDS
-    return LastSweep(until - timedelta(seconds=length), by_beat)
+    return LastSweep(sweep.swept_at(holder, until), by_beat=holder == sweep.LEASE)

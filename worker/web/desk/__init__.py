@@ -47,7 +47,7 @@ def build(
     """Build the ASGI app of the desk, for the root of an address that no public proxy forwards to."""
     settings, bodies = container.settings.desk, bodies or RequestBodies()
     users = Users(settings.users)
-    snapshot = Snapshot(container.troubles.find, ticks)
+    snapshot = Snapshot(container.system_health.measure, container.troubles.find, ticks)
     pages = Pages(environment(), container.clock, snapshot)
     login, views, actions = Login(users, pages), Views(container, pages), Actions(container, pages)
     delivery = DeliveryPage(container, pages)

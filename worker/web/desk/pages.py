@@ -14,6 +14,7 @@ from worker.clock import Clock
 from worker.domain.trouble import Severity, Trouble
 from worker.durations import age, duration, time_left
 from worker.log import printable
+from worker.services.system_health import SystemState
 from worker.web.desk.access import csrf_token
 
 SNAPSHOT_SECONDS = 1.0
@@ -73,25 +74,34 @@ def _harmless(value: Any) -> Any:
 
 @dataclass
 class Snapshot:
-    """The troubles of this moment, found at most once in `SNAPSHOT_SECONDS`."""
+    """The state of the system and its troubles, measured at most once in `SNAPSHOT_SECONDS`."""
 
-    find: Callable[[], list[Trouble]]
+    measure: Callable[[], SystemState]
+    find: Callable[[SystemState], list[Trouble]]
     ticks: Callable[[], float]
-    _troubles: list[Trouble] = field(default_factory=list)
-    _found_at: float = float("-inf")
+    _found: tuple[SystemState, list[Trouble]] | None = None
+    _found_at: float = 0.0
     _finding: threading.Lock = field(default_factory=threading.Lock)
+
+    def state(self) -> SystemState:
+        """Return the state of the system."""
+        return self._current()[0]
 
     def troubles(self) -> list[Trouble]:
         """Return the troubles, the worst first."""
-        with self._finding:
-            if self.ticks() - self._found_at >= SNAPSHOT_SECONDS:
-                self._troubles, self._found_at = self.find(), self.ticks()
-            return self._troubles
+        return self._current()[1]
 
     def forget(self) -> None:
-        """Find the troubles again at the next request, because an operator has acted."""
+        """Measure again at the next request, because an operator has acted."""
         with self._finding:
-            self._found_at = float("-inf")
+            self._found = None
+
+    def _current(self) -> tuple[SystemState, list[Trouble]]:
+        with self._finding:
+            if self._found is None or self.ticks() - self._found_at >= SNAPSHOT_SECONDS:
+                state = self.measure()
+                self._found, self._found_at = (state, self.find(state)), self.ticks()
+            return self._found
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Views:
 
     def needs_you(self, request: Request) -> Response:
         """Show one card for each trouble, the worst first."""
-        state = self.services.system_health.measure()
+        state = self.pages.snapshot.state()
         counts = self._read(deliveries.status_counts) if state.stored else {}
         cards = [(trouble, choices(trouble)) for trouble in self.pages.snapshot.troubles()]
         return self.pages.render(
