@@ -418,7 +418,7 @@ class Container:
 
     @cached_property
     def notifications(self) -> Notifications:
-        """The service that tells people about troubles."""
+        """The service that notifies people of troubles."""
         channels = {name: notifier.send for name, notifier in self.notifiers.items()}
         return Notifications(self.database, self.troubles, channels, self.clock)
 

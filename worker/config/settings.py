@@ -101,7 +101,7 @@ class Desk(_Section):
 
 
 class NotifyChannel(_Section):
-    """A person or a group who is told of troubles."""
+    """A channel on which people are notified of troubles."""
 
     url: SecretStr
     """The address, in the notation of apprise (https://appriseit.com), such as `slack://...`, `mailtos://...`,

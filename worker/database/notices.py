@@ -1,4 +1,4 @@
-"""Which troubles were told to whom. Each person or channel has a notice for each trouble, until the trouble is over."""
+"""Which channel was notified of which trouble. Each channel has a notice for each trouble until the trouble is over."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -19,8 +19,8 @@ class Notice:
     title: str
     since: datetime
     """When the trouble was first seen."""
-    told: bool = False
-    """Whether the channel was told that the trouble began."""
+    notified: bool = False
+    """Whether the channel was notified that the trouble began."""
     gone_since: datetime | None = None
     """When the trouble was first missing; None while it is present."""
 
@@ -30,12 +30,12 @@ def refresh(
 ) -> list[Notice]:
     """Bring the notices up to date and return them. `present` are the titles of the present troubles by key.
 
-    A trouble that is gone before it was told is forgotten, and so is a channel that no longer exists.
+    A trouble that is gone before its notification is forgotten, and so is a channel that no longer exists.
     """
     columns = [NOTICE.c[field.name] for field in fields(Notice)]
     known = [Notice(**row) for row in connection.execute(select(*columns)).mappings()]
     gone = [each for each in known if each.key not in present]
-    _forget(connection, [each for each in gone if not each.told or each.channel not in channels])
+    _forget(connection, [each for each in gone if not each.notified or each.channel not in channels])
     _set_gone(connection, [each for each in gone if each.gone_since is None], now)
     _set_gone(connection, [each for each in known if each.key in present and each.gone_since is not None], None)
     names = {(each.channel, each.key) for each in known}
@@ -51,9 +51,9 @@ def refresh(
     return [Notice(**row) for row in rows]
 
 
-def mark_told(connection: Connection, notices: Iterable[Notice]) -> None:
-    """Record that channels were told that troubles began."""
-    connection.execute(update(NOTICE).where(_are(notices)).values(told=True))
+def mark_notified(connection: Connection, notices: Iterable[Notice]) -> None:
+    """Record that channels were notified that troubles began."""
+    connection.execute(update(NOTICE).where(_are(notices)).values(notified=True))
 
 
 def forget(connection: Connection, notices: Iterable[Notice]) -> None:

@@ -400,7 +400,7 @@ class NoticeRow(SQLModel, table=True):
     key: str = Field(primary_key=True)
     title: str = _text()
     since: datetime = _time(nullable=False)
-    told: bool = False
+    notified: bool = False
     gone_since: datetime | None = _time()
 
 

@@ -193,18 +193,18 @@ class Sweeper(ThreadStep):
 
 
 class Notifier(ThreadStep):
-    """Tells people about troubles."""
+    """Notifies people of troubles."""
 
     thread_name = "notifier"
     join_seconds = 10.0
 
     def build(self) -> Loop:
-        """Return the loop that tells people about troubles."""
+        """Return the loop that notifies people of troubles."""
         return notifying()
 
 
 def notifying() -> Repeated:
-    """Return the loop that tells people about troubles, which workers and the web process run."""
+    """Return the loop that notifies people of troubles, which workers and the web process run."""
     services, holder = container(), process_name()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Tell people about troubles: one message when a cause begins and one when it is over, never one for each order.
+"""Notify people of troubles: one message when a cause begins and one when it is over, never one for each order.
 
 Several causes that begin together are one message. A channel that cannot be reached is tried again until it has
 accepted the message; the other channels do not wait for it.
@@ -22,7 +22,7 @@ from worker.services.troubles import Troubles
 logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "notifications", 60.0
 LASTS = timedelta(seconds=30)
-"""How long a trouble must be present before it is told, and gone before its end is told. A short one tells nobody."""
+"""How long a trouble must be present before the first message, and be gone before the second one."""
 LISTED = 20
 """The most troubles that one message names."""
 Send = Callable[[str, str], None]
@@ -31,7 +31,7 @@ Send = Callable[[str, str], None]
 
 @dataclass
 class Notifications:
-    """Tell what began and what is over. Of all processes, only the one with the lease tells."""
+    """Send messages about what began and what is over. Of all processes, only the one with the lease sends them."""
 
     database: Database
     troubles: Troubles
@@ -40,43 +40,43 @@ class Notifications:
     clock: Clock
     _leads: bool = field(default=False, init=False)
     _outage: Notice | None = field(default=None, init=False)
-    """The outage of the database, which cannot be in the database. Only the process that had the lease tells it."""
+    """The outage of the database, which cannot be stored. Only the process that had the lease sends its messages."""
 
     def run(self, holder: str) -> None:
-        """Tell what began or ended since the last run. `holder` is the name of this process."""
+        """Send messages about what began or ended since the last run. `holder` is the name of this process."""
         now = self.clock()
         try:
             self._leads = self.database.write(leases.take, LEASE, holder, now, LEASE_SECONDS)
         except DatabaseError:
-            self._tell_outage(now)
+            self._notify_of_outage(now)
             return
         if not self._leads:
             return
-        self._tell_end_of_outage()
+        self._notify_of_end_of_outage()
         found = {each.key: each for each in self.troubles.find()}
         titles = {key: each.title for key, each in found.items()}
         known = self.database.write(notices.refresh, self.channels.keys(), titles, now)
         for name in self.channels:
             mine = [each for each in known if each.channel == name]
-            began = [each for each in mine if not each.told and now - each.since >= LASTS and each.key in found]
+            began = [each for each in mine if not each.notified and now - each.since >= LASTS and each.key in found]
             if began and self._send(name, *_beginning([found[each.key] for each in began])):
-                self.database.write(notices.mark_told, began)
-            over = [each for each in mine if each.told and each.gone_since and now - each.gone_since >= LASTS]
+                self.database.write(notices.mark_notified, began)
+            over = [each for each in mine if each.notified and each.gone_since and now - each.gone_since >= LASTS]
             if over and self._send(name, *_end(over)):
                 self.database.write(notices.forget, over)
 
-    def _tell_outage(self, now: datetime) -> None:
+    def _notify_of_outage(self, now: datetime) -> None:
         trouble = database_unavailable()
         if self._outage is None:
             self._outage = Notice("", trouble.key, trouble.title, now)
-        if self._leads and not self._outage.told and now - self._outage.since >= LASTS:
-            self._outage = Notice("", trouble.key, trouble.title, self._outage.since, told=True)
+        if self._leads and not self._outage.notified and now - self._outage.since >= LASTS:
+            self._outage = Notice("", trouble.key, trouble.title, self._outage.since, notified=True)
             for name in self.channels:
                 self._send(name, *_beginning([trouble]))
 
-    def _tell_end_of_outage(self) -> None:
+    def _notify_of_end_of_outage(self) -> None:
         outage, self._outage = self._outage, None
-        if outage is not None and outage.told:
+        if outage is not None and outage.notified:
             for name in self.channels:
                 self._send(name, *_end([outage]))
 

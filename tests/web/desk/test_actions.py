@@ -10,7 +10,7 @@ from tests.web.desk.test_pages import lose_an_answer, place_at_unknown_store
 from worker.bus.streams import Bus
 from worker.database import accounts, operator_actions, shops
 from worker.domain.trouble import Action
-from worker.web.desk.actions import DEEDS
+from worker.web.desk.actions import ACTION_FORMS
 
 STORE = """
 [stores.77]
@@ -178,11 +178,11 @@ def test_who_acted_is_who_logged_in(open_browser: Open, simulation: Simulation) 
     assert recorded(simulation) == [("joe", "carriers pause", "", "cervo")]
 
 
-@pytest.mark.parametrize("action", [each for each in DEEDS if DEEDS[each].on == "order"])
+@pytest.mark.parametrize("action", [each for each in ACTION_FORMS if ACTION_FORMS[each].on == "order"])
 def test_each_action_about_orders_has_a_preview(browser: Browser, simulation: Simulation, action: Action) -> None:
     simulation.place_at("cervo", "2011")
     page = browser.get(f"/do/{action.replace(' ', '-')}?delivery={simulation.delivery().id}")
-    assert (page.status, page.lines[1]) == (200, DEEDS[action].effect)
+    assert (page.status, page.lines[1]) == (200, ACTION_FORMS[action].effect)
 
 
 @pytest.mark.parametrize(("field", "value"), [("once", ""), ("once", "x' OR 1=1"), ("csrf", "")])

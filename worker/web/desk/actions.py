@@ -61,7 +61,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Submission:
     """What an operator asks for."""
 
     action: Action
@@ -72,13 +72,13 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Deed:
+class ActionForm:
     """How one action is described, asked for and done."""
 
     label: str
     effect: str
     """What will happen, as a sentence."""
-    do: Callable[[Container, Wanted, str], str | None]
+    do: Callable[[Container, Submission, str], str | None]
     """Do the action to one target; return why nothing was done, or None after it was done."""
     on: str = "order"
     """What a target is: `order`, `account`, `message` or `none`."""
@@ -88,58 +88,58 @@ class Deed:
     one_at_a_time: bool = False
 
 
-def _cancel(services: Container, wanted: Wanted, target: str) -> str | None:
+def _cancel(services: Container, submission: Submission, target: str) -> str | None:
     found = services.database.read(deliveries.load, [target])
     if not found:
         return "there is no such delivery"
-    order_id, allow_paid = found[0].order.order_id, bool(wanted.form.get("allow_paid"))
-    request = Cancellation(order_id=order_id, reason=wanted.by.reason, allow_paid=allow_paid)
-    return _done(services.decisions.cancel(target, request, wanted.by))
+    order_id, allow_paid = found[0].order.order_id, bool(submission.form.get("allow_paid"))
+    request = Cancellation(order_id=order_id, reason=submission.by.reason, allow_paid=allow_paid)
+    return _done(services.decisions.cancel(target, request, submission.by))
 
 
-def _retry(services: Container, wanted: Wanted, target: str) -> str | None:
+def _retry(services: Container, submission: Submission, target: str) -> str | None:
     found = services.database.read(deliveries.load, [target])
     blocker = services.decisions.retry_blocker(found[0]) if found else "there is no such delivery"
-    return blocker or _done(services.decisions.retry(target, wanted.by))
+    return blocker or _done(services.decisions.retry(target, submission.by))
 
 
-def _resolve(services: Container, wanted: Wanted, target: str) -> str | None:
-    ref = storable(wanted.form.get("ref", "")).strip() if wanted.action is Action.RESOLVE_EXISTS else None
+def _resolve(services: Container, submission: Submission, target: str) -> str | None:
+    ref = storable(submission.form.get("ref", "")).strip() if submission.action is Action.RESOLVE_EXISTS else None
     try:
-        return _done(services.decisions.resolve(target, ref, wanted.by))
+        return _done(services.decisions.resolve(target, ref, submission.by))
     except IntegrityError:
         return f"another delivery has the carrier's order {ref}: check the number"
 
 
-def _decide_offer(services: Container, wanted: Wanted, target: str) -> str | None:
-    return _done(services.decisions.decide_offer(target, OfferDecision(wanted.action.value), wanted.by))
+def _decide_offer(services: Container, submission: Submission, target: str) -> str | None:
+    return _done(services.decisions.decide_offer(target, OfferDecision(submission.action.value), submission.by))
 
 
-def _attended(services: Container, wanted: Wanted, target: str) -> str | None:
+def _attended(services: Container, submission: Submission, target: str) -> str | None:
     found = services.database.read(deliveries.load, [target])
     if found and found[0].active is not None and found[0].active.awaiting_operator:
         return "its unknown outcome must be resolved first"
-    return _done(services.decisions.resolve_attention(target, wanted.by))
+    return _done(services.decisions.resolve_attention(target, submission.by))
 
 
-def _map_status(services: Container, wanted: Wanted, target: str) -> str | None:
-    status = DeliveryStatus(wanted.form["status"])
-    services.decisions.map_status(target, wanted.subject, status, wanted.by)
+def _map_status(services: Container, submission: Submission, target: str) -> str | None:
+    status = DeliveryStatus(submission.form["status"])
+    services.decisions.map_status(target, submission.subject, status, submission.by)
     return None
 
 
-def _load_stores(services: Container, wanted: Wanted, _target: str) -> str | None:
+def _load_stores(services: Container, submission: Submission, _target: str) -> str | None:
     try:
-        stores = parse_stores(wanted.form["stores"])
+        stores = parse_stores(submission.form["stores"])
     except SettingsError as error:
         return str(error)
-    services.operations.load_stores(stores, wanted.by)
+    services.operations.load_stores(stores, submission.by)
     return None
 
 
-def _replay(services: Container, wanted: Wanted, target: str) -> str | None:
+def _replay(services: Container, submission: Submission, target: str) -> str | None:
     try:
-        return _done(services.operations.replay(target, wanted.by))
+        return _done(services.operations.replay(target, submission.by))
     except OUTAGES:
         return "Redis does not answer"
 
@@ -148,98 +148,98 @@ def _done(changed: object) -> str | None:
     return "there was nothing to do any more" if changed is None or changed is False else None
 
 
-DEEDS: dict[Action, Deed] = {
-    Action.RETRY: Deed(
+ACTION_FORMS: dict[Action, ActionForm] = {
+    Action.RETRY: ActionForm(
         "Request a courier again",
         "A courier is requested now.",
         _retry,
         second_courier="A courier is requested now. If one comes already that we do not know, two will come.",
     ),
-    Action.CANCEL: Deed(
+    Action.CANCEL: ActionForm(
         "Cancel",
         "The carrier is asked to cancel. Until it confirms, the courier may still come. An order that no carrier has "
         "ends at once.",
         _cancel,
         inputs=(Input("allow_paid", "Cancel even if the carrier charges for it", required=False, checkbox=True),),
     ),
-    Action.REFRESH: Deed(
+    Action.REFRESH: ActionForm(
         "Look again now",
         "The carrier is asked now for the status. Nothing changes there.",
-        lambda services, wanted, target: _done(services.decisions.refresh(target, wanted.by)),
+        lambda services, submission, target: _done(services.decisions.refresh(target, submission.by)),
     ),
-    Action.RESOLVE_EXISTS: Deed(
+    Action.RESOLVE_EXISTS: ActionForm(
         "It exists",
         "The order is followed under the number that you enter.",
         _resolve,
         inputs=(Input("ref", "The carrier's number of the order"),),
         one_at_a_time=True,
     ),
-    Action.RESOLVE_ABSENT: Deed(
+    Action.RESOLVE_ABSENT: ActionForm(
         "It does not exist",
         "The next carrier is asked, or this one again.",
         _resolve,
         second_courier="If the carrier does have the order, a second courier will come.",
         one_at_a_time=True,
     ),
-    Action.ACCEPT: Deed("Accept the time", "The carrier is told that its pickup time suits.", _decide_offer),
-    Action.DENY: Deed(
+    Action.ACCEPT: ActionForm("Accept the time", "The carrier is told that its pickup time suits.", _decide_offer),
+    Action.DENY: ActionForm(
         "Deny the time",
         "The carrier is told that its pickup time does not suit. The next carrier is asked.",
         _decide_offer,
     ),
-    Action.ATTENDED: Deed(
+    Action.ATTENDED: ActionForm(
         "It is dealt with",
         "The question is closed. Nothing is sent to a carrier.",
         _attended,
     ),
-    Action.PAUSE: Deed(
+    Action.PAUSE: ActionForm(
         "Pause",
         "The account is not called until somebody resumes it. Its orders go to other carriers, or wait.",
-        lambda services, wanted, target: _done(services.operations.pause(target, wanted.by)),
+        lambda services, submission, target: _done(services.operations.pause(target, submission.by)),
         on="account",
     ),
-    Action.RESUME: Deed(
+    Action.RESUME: ActionForm(
         "Resume now",
         "The account is called again, and what waits for it is sent now.",
-        lambda services, wanted, target: _done(services.operations.resume(target, wanted.by)),
+        lambda services, submission, target: _done(services.operations.resume(target, submission.by)),
         on="account",
     ),
-    Action.MAP_STATUS: Deed(
+    Action.MAP_STATUS: ActionForm(
         "Say what it means",
         "Deliveries with this carrier status get the status that you choose, now and in future.",
         _map_status,
         on="account",
         inputs=(Input("status", "It means", MEANINGS),),
     ),
-    Action.RELEASE: Deed(
+    Action.RELEASE: ActionForm(
         "Send creates again",
         "Creates are sent again to all accounts.",
-        lambda services, wanted, _target: _done(services.operations.release(wanted.by)),
+        lambda services, submission, _target: _done(services.operations.release(submission.by)),
         on="none",
         second_courier="If the database has lost a create, a second courier will come for its order.",
     ),
-    Action.LOAD_STORES: Deed(
+    Action.LOAD_STORES: ActionForm(
         "Add the store",
         "The store is kept in the database, and orders that wait for it are sent.",
         _load_stores,
         on="none",
         inputs=(Input("stores", "The store, as in stores.toml", lines=14),),
     ),
-    Action.REPLAY: Deed(
+    Action.REPLAY: ActionForm(
         "Replay",
         "The message is put on the stream again and read like a new one.",
         _replay,
         on="message",
     ),
-    Action.DISCARD: Deed(
+    Action.DISCARD: ActionForm(
         "Discard",
         "The message is taken off the list. It is never read again.",
-        lambda services, wanted, target: _done(services.operations.discard(target, wanted.by)),
+        lambda services, submission, target: _done(services.operations.discard(target, submission.by)),
         on="message",
     ),
 }
 """The actions that the desk offers. The others need the command line."""
-SLUGS = {action: action.value.replace(" ", "-") for action in DEEDS}
+SLUGS = {action: action.value.replace(" ", "-") for action in ACTION_FORMS}
 BY_SLUG = {slug: action for action, slug in SLUGS.items()}
 
 
@@ -259,18 +259,18 @@ def choices(trouble: Trouble) -> list[Choice]:
 
 
 def _choice(trouble: Trouble, action: Action) -> Choice:
-    deed = DEEDS.get(action)
-    if deed is None or (deed.one_at_a_time and trouble.count > 1):
+    action_form = ACTION_FORMS.get(action)
+    if action_form is None or (action_form.one_at_a_time and trouble.count > 1):
         return Choice("", "", f"order-sync {action.value}")
-    several = deed.on == "order" and trouble.count > 1
-    label = f"{deed.label}: all {min(trouble.count, len(trouble.orders))}" if several else deed.label
+    several = action_form.on == "order" and trouble.count > 1
+    label = f"{action_form.label}: all {min(trouble.count, len(trouble.orders))}" if several else action_form.label
     return Choice(f"{label}…", f"/do/{SLUGS[action]}?{urlencode({'trouble': trouble.key})}")
 
 
 def possible_actions(delivery: Delivery) -> list[Choice]:
     """Return the buttons of a delivery's page."""
     return [
-        Choice(f"{DEEDS[action].label}…", f"/do/{SLUGS[action]}?{urlencode({'delivery': delivery.id})}")
+        Choice(f"{ACTION_FORMS[action].label}…", f"/do/{SLUGS[action]}?{urlencode({'delivery': delivery.id})}")
         for action in _possible(delivery)
     ]
 
@@ -306,7 +306,7 @@ class Preview:
     """What a form is about to do."""
 
     action: Action
-    deed: Deed
+    action_form: ActionForm
     targets: tuple[Target, ...]
     subject: str = ""
     store: str = ""
@@ -337,8 +337,14 @@ class Actions:
         if not self.services.operations.claim_form(sent_form_token(form)):
             request.session[NOTICE] = "This form was sent before. Nothing was done again."
             return RedirectResponse(preview.back, 303)
-        wanted = Wanted(preview.action, by, form, preview.targets[0].id if preview.targets else "", preview.subject)
-        refused = [(each, why) for each in preview.targets if (why := preview.deed.do(self.services, wanted, each.id))]
+        submission = Submission(
+            preview.action, by, form, preview.targets[0].id if preview.targets else "", preview.subject
+        )
+        refused = [
+            (each, why)
+            for each in preview.targets
+            if (why := preview.action_form.do(self.services, submission, each.id))
+        ]
         self.pages.snapshot.forget()
         done = len(preview.targets) - len(refused)
         logger.info("desk.acted", user=by.name, action=preview.action.value, done=done, refused=len(refused))
@@ -358,11 +364,11 @@ class Actions:
         action = BY_SLUG.get(request.path_params["action"])
         if action is None:
             raise HTTPException(404, "There is no such action.")
-        deed, back = DEEDS[action], local_path(given.get("back"))
+        action_form, back = ACTION_FORMS[action], local_path(given.get("back"))
         trouble = self._trouble(given)
         total = trouble.count if trouble else 0
-        named = given.getlist(deed.on)[:MOST_TARGETS]
-        match deed.on:
+        named = given.getlist(action_form.on)[:MOST_TARGETS]
+        match action_form.on:
             case "order":
                 ids = given.getlist("delivery")[:MOST_TARGETS] or [each.delivery_id for each in _orders(trouble)]
                 targets = self._orders(action, ids)
@@ -374,12 +380,12 @@ class Actions:
                 targets = (Target("", "Order Sync"),)
         if not targets:
             raise HTTPException(404, "There is nothing left to do here: it was settled in the meantime.")
-        if deed.one_at_a_time:
+        if action_form.one_at_a_time:
             targets = targets[:1]
         subject = given.get("subject") or (trouble.subject if trouble else "") or ""
         store = (trouble.store_id if trouble else "") or ""
         values = {"stores": STORE_TEMPLATE.format(store=store or "ID")}
-        return Preview(action, deed, targets, storable(subject), store, back, total, values)
+        return Preview(action, action_form, targets, storable(subject), store, back, total, values)
 
     def _trouble(self, given: Form) -> Trouble | None:
         key = given.get("trouble")
@@ -422,8 +428,8 @@ def _given(name: str | None) -> list[str]:
 
 def _fault(preview: Preview, form: Form, by: Operator) -> str | None:
     """Return what is missing in a form; None when it is complete."""
-    deed = preview.deed
-    for each in deed.inputs:
+    action_form = preview.action_form
+    for each in action_form.inputs:
         value = form.get(each.name, "").strip()
         if each.required and not value:
             return f"Fill in: {each.label}."
@@ -431,7 +437,7 @@ def _fault(preview: Preview, form: Form, by: Operator) -> str | None:
             return f"Choose: {each.label}."
     if preview.action is Action.MAP_STATUS and not all(preview.subject.partition(":")):
         return "The carrier status is missing."
-    risk = deed.second_courier or (preview.action is Action.MAP_STATUS and form.get("status") in ENDS)
+    risk = action_form.second_courier or (preview.action is Action.MAP_STATUS and form.get("status") in ENDS)
     if risk and not by.reason:
         return "Write your reason: a second courier may come."
     if risk and not form.get("sure"):
@@ -440,7 +446,7 @@ def _fault(preview: Preview, form: Form, by: Operator) -> str | None:
 
 
 def _result(preview: Preview, done: int, refused: Sequence[tuple[Target, str]]) -> str:
-    label = preview.deed.label
+    label = preview.action_form.label
     if not refused:
         return f"Done: {label}, {preview.targets[0].name}." if done == 1 else f"Done: {label}, {done} of {done}."
     left = "; ".join(f"{each.name}: {why}" for each, why in refused)

@@ -208,7 +208,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("told", sa.Boolean(), nullable=False),
+        sa.Column("notified", sa.Boolean(), nullable=False),
         sa.Column("gone_since", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("channel", "key"),
     )
