@@ -17,6 +17,7 @@ from worker.carriers.port import Booked, Observation, Raw, reference_of
 from worker.config.settings import load
 from worker.container import Container
 from worker.database import accounts, deliveries, outbox
+from worker.database.search import Filter, search
 from worker.database.tables import WRITE_BACK
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
@@ -324,7 +325,7 @@ def test_texts_of_platforms_and_carriers_cannot_control_the_terminal(
     order = json.loads(placed(sample("2011", "34")))
     order["data"]["order_id"] = "2011 \u202e\u2067"
     container.ingest.store_documents([("1-0", json.dumps(order).encode())])
-    (found,) = container.database.read(deliveries.recent, 1)
+    (found,) = container.database.read(search, Filter(), 1)
     said = replace(found, reason_text=HOSTILE, detail=HOSTILE)
     container.database.persist(deliveries.update, [found.id], lambda _: Change(said))
     listed, shown = command_line("deliveries"), command_line("show", found.id)

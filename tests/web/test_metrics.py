@@ -20,6 +20,7 @@ from worker.bus.streams import Bus
 from worker.carriers.port import Callback
 from worker.database import accounts, callbacks, deliveries, leases
 from worker.database.database import Database
+from worker.database.search import Filter, search
 from worker.domain.delivery import Change
 from worker.http.call import CallClass, Operation
 from worker.local.demo.orders import placed
@@ -116,7 +117,7 @@ def test_the_last_sweep_and_the_last_callback_have_an_age(edge: Edge) -> None:
 def test_deliveries_that_need_an_operator_are_counted_by_reason(edge: Edge) -> None:
     edge.book(TOKEN)
     before = series(edge, zero=True)
-    (found,) = edge.container.database.read(deliveries.recent, 1)
+    (found,) = edge.container.database.read(search, Filter(), 1)
     reasons = (AttentionReason.SURPLUS_COURIER, AttentionReason.OUTCOME_UNKNOWN)
     edge.container.database.persist(
         deliveries.update, [found.id], lambda each: Change(replace(each, attention_reasons=reasons))
