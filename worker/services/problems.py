@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from schemas.json_reader import MalformedError
 from worker.errors import CarrierError, Held, Postponed, Refused, Unavailable, Uncertain
 
-_PROBLEMS: tuple[tuple[type[CarrierError], str | None], ...] = (
+_PROBLEMS: tuple[tuple[type[Exception], str | None], ...] = (
     (Held, "waiting (creates held)"),
     (Postponed, None),
-    (Unavailable, "waiting (carrier unavailable)"),
+    (Unavailable, "waiting (unavailable)"),
     (Uncertain, "outcome unknown"),
     (CarrierError, "answer unreadable"),
+    (MalformedError, "answer unreadable"),
 )
 """The first class to which an error belongs decides."""
 
