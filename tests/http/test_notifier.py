@@ -84,7 +84,7 @@ def test_a_carrier_s_text_in_a_message_is_short_and_neither_markup_nor_control_c
 
     Notifier("page://?format=html").send("a\x1b[31m" + "b" * 500, "one\n<a href='x'>two</a>\x00")
     assert sent == [
-        ("a\\u001b[31m" + "b" * 190, "one<br/>&lt;a&nbsp;href=&apos;x&apos;&gt;two&lt;/a&gt;\\u0000"),
+        ("a\\u001b[31m" + "b" * 189, "one<br/>&lt;a&nbsp;href=&apos;x&apos;&gt;two&lt;/a&gt;\\u0000"),
     ]
 
 
