@@ -1,4 +1,6 @@
-"""What the metrics measure in the database. Each query reads an index of open work, or only the newest rows.
+"""What only the metrics measure in the database. Each query reads an index of open work, or only the newest rows.
+
+The metrics get everything else from `worker.services.system_health`, as the troubles do.
 
 No query reads all deliveries, so the cost grows with the open deliveries and with the events since the last scrape.
 """
@@ -13,15 +15,12 @@ from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, or_, s
 
 from schemas.events import EventType
 from schemas.status import FINAL, DeliveryStatus
-from worker.database import accounts, deliveries, diagnostics, due_work, leases, write_backs
-from worker.database.accounts import Pause
-from worker.database.tables import ATTEMPT, CALLBACK, DEAD_LETTER, EVENT
-from worker.domain.delivery import Step
+from worker.database import deliveries, write_backs
+from worker.database.tables import ATTEMPT, CALLBACK, EVENT
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
 """The condition of the index `attempt_live`. A database uses the index only if the texts are equal."""
 _ENDED = '"final":true'
-_DEAD_LETTERS = select(func.count()).select_from(DEAD_LETTER).where(DEAD_LETTER.c.settled_at.is_(None))
 _WAITING_CALLBACKS = (
     select(func.count()).select_from(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_not(None))
 )
@@ -36,27 +35,16 @@ class Measurements:
     """The deliveries that are not final, by status."""
     attention: Mapping[str, int]
     """The deliveries that need an operator, by reason."""
-    paused: Mapping[str, Pause]
-    """The pauses by account."""
-    due_since: Mapping[tuple[Step, str | None], datetime]
-    """The earliest time at which a step is due, by step and carrier. It may be in the future."""
     unknown_since: Mapping[str, datetime]
     """When the oldest create with an unknown outcome was sent, by carrier."""
     read_at: Mapping[str, datetime]
     """When the live attempt without a report for the longest time was last heard of, by carrier."""
-    unsent_events: int
-    unsent_since: datetime | None
-    """The time of the oldest event that is not on the bus."""
     write_backs: int
     """The deliveries whose comparison with the platform is overdue or has failed."""
-    dead_letters: int
-    """The dead letters that no operator has settled."""
     waiting_callbacks: int
     """The stored callbacks of known attempts that are not applied yet."""
     callbacks_at: Mapping[str, datetime]
     """When the newest callback arrived, by account."""
-    sweep_lease: tuple[str, datetime] | None
-    """The holder and the end of the sweep's lease; None before the first sweep."""
 
 
 @dataclass(slots=True)
@@ -70,24 +58,17 @@ class OrderChanges:
     """The number of rejected deliveries by reason."""
 
 
-def measure(connection: Connection, names: Iterable[str], now: datetime, sweep: str) -> Measurements:
-    """Measure the open work; `names` are the accounts, and `sweep` is the name of the sweep's lease."""
+def measure(connection: Connection, names: Iterable[str], now: datetime) -> Measurements:
+    """Measure the open work; `names` are the accounts whose carriers send callbacks."""
     unknown_since, read_at = _live_attempts(connection)
-    unpublished = diagnostics.unpublished(connection)
     return Measurements(
         deliveries=deliveries.status_counts(connection),
         attention=deliveries.attention_counts(connection),
-        paused=accounts.paused(connection),
-        due_since={(each.step, each.carrier): each.at for each in due_work.oldest_steps(connection)},
         unknown_since=unknown_since,
         read_at=read_at,
-        unsent_events=unpublished.count,
-        unsent_since=unpublished.oldest,
         write_backs=write_backs.count_waiting(connection, now),
-        dead_letters=connection.scalar(_DEAD_LETTERS) or 0,
         waiting_callbacks=connection.scalar(_WAITING_CALLBACKS) or 0,
         callbacks_at=_callbacks_at(connection, names),
-        sweep_lease=leases.find(connection, sweep),
     )
 
 

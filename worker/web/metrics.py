@@ -30,7 +30,7 @@ from worker.enqueue import TaskQueue
 from worker.http.account import ApiAccount
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
-from worker.services import sweep
+from worker.services.system_health import StoredState, stored_state
 from worker.web.checks import Check, run_all
 
 logger = log.get(__name__)
@@ -137,9 +137,15 @@ class Parts:
     def measure_database(self) -> list[Metric]:
         """Return the metrics of the deliveries, the outbox, the callbacks and the sweep. Raises DatabaseError."""
         now = self.clock()
-        found = self.database.read(measurements.measure, self.callers, now, sweep.LEASE)
+        stored = self.database.read(stored_state)
+        found = self.database.read(measurements.measure, self.callers, now)
         self.orders.update(now)
-        return [*self._orders(), *self._deliveries(found, now), *self._work(found, now), *self._carriers(found, now)]
+        return [
+            *self._orders(),
+            *self._deliveries(found, now),
+            *self._work(stored, found, now),
+            *self._carriers(stored, found, now),
+        ]
 
     def _orders(self) -> Iterator[Metric]:
         yield CounterMetricFamily("order_sync_orders_received", "Orders received", self.orders.received)
@@ -166,24 +172,25 @@ class Parts:
         text = "Longest time since an active delivery was heard of"
         yield _gauge("read_age_seconds", text, "carrier", read)
 
-    def _work(self, found: Measurements, now: datetime) -> Iterator[Metric]:
+    def _work(self, stored: StoredState, found: Measurements, now: datetime) -> Iterator[Metric]:
         overdue: dict[Labels, float] = {
             (step, name): 0.0 for step in Step if step is not Step.ROUTE for name in self.carriers
         }
         overdue[Step.ROUTE, NO_CARRIER] = 0.0
-        overdue |= {(step, name or NO_CARRIER): _age(since, now) for (step, name), since in found.due_since.items()}
+        overdue |= {(each.step, each.carrier or NO_CARRIER): _age(each.at, now) for each in stored.oldest_steps}
         yield _gauge("step_overdue_seconds", "How long the oldest due step has waited", "step carrier", overdue)
-        swept_at = found.sweep_lease and sweep.swept_at(*found.sweep_lease)
-        yield _value("sweep_age_seconds", "Time since the last sweep", _age(swept_at, now) if swept_at else inf)
-        yield _value("events_unsent", "Events that are not yet on the bus", found.unsent_events)
-        yield _value("outbox_age_seconds", "Age of the oldest event not on the bus", _age(found.unsent_since, now))
+        sweep, outbox = stored.last_sweep, stored.unpublished
+        yield _value("sweep_age_seconds", "Time since the last sweep", _age(sweep.at if sweep else None, now, inf))
+        yield _value("events_unsent", "Events that are not yet on the bus", outbox.count)
+        yield _value("outbox_age_seconds", "Age of the oldest event not on the bus", _age(outbox.oldest, now))
         text = "Deliveries whose write-back to the platform is overdue or has failed"
         yield _value("write_backs_waiting", text, found.write_backs)
-        yield _value("dead_letters", "Messages that could not be read and wait for an operator", found.dead_letters)
+        letters = sum(each.count for each in stored.dead_letters)
+        yield _value("dead_letters", "Messages that could not be read and wait for an operator", letters)
 
-    def _carriers(self, found: Measurements, now: datetime) -> Iterator[Metric]:
+    def _carriers(self, stored: StoredState, found: Measurements, now: datetime) -> Iterator[Metric]:
         names = (*self.accounts, EVERY_ACCOUNT)
-        paused = {(name, by): 0 for name in names for by in PAUSED_BY} | _paused(found.paused)
+        paused = {(name, by): 0 for name in names for by in PAUSED_BY} | _paused(stored.pauses)
         yield _gauge("carrier_paused", "Paused accounts, by who paused them", "carrier by", paused)
         text = "Stored callbacks that are not yet applied"
         yield _value("callbacks_waiting", text, found.waiting_callbacks)
