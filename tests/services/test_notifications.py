@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from tests.services.simulation import Simulation, order_document
 from worker.database import accounts
 from worker.database.database import Database
+from worker.domain.trouble import Severity, Trouble
 from worker.errors import NotSentError
 from worker.services.notifications import LASTS, LEASE_SECONDS, Notifications, Send
 
@@ -174,6 +175,33 @@ def test_nothing_is_over_while_redis_is_away_and_hides_what_is_wrong(
     monkeypatch.setattr(bus, "lags", unreachable)
     told.run(10)
     assert told.team.titles == ["Messages are not read", "Redis does not answer"]
+
+
+class Found:
+    """The troubles that are found."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
+
+    def find(self) -> list[Trouble]:
+        return [Trouble(key, key.partition(":")[0], Severity.WAITING, f"Title of {key}", "") for key in self.keys]
+
+
+def test_an_order_s_trouble_is_not_over_while_more_orders_need_an_operator_than_have_a_trouble(told: Told) -> None:
+    found = Found("went_backwards:1", "unknown_store:2")
+    told.processes = {"one": told.process()}
+    told.processes["one"].troubles = found  # type: ignore[assignment]
+    told.run(2)
+    found.keys = ("went_backwards:3", "went_backwards:*")
+    told.run(7)
+    assert told.team.titles == [
+        "2 troubles need somebody",
+        "2 troubles need somebody",
+        "Over: Title of unknown_store:2",
+    ]
+    found.keys = ("went_backwards:3",)
+    told.run(5)
+    assert told.team.titles[3:] == ["2 troubles are over"]
 
 
 def unreachable(*_: object) -> None:

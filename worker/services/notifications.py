@@ -14,6 +14,7 @@ from worker.database import leases, notices
 from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.database.notices import Notice
+from worker.domain.attention import key_of_more
 from worker.domain.trouble import Trouble
 from worker.errors import NotSentError
 from worker.services.system_troubles import SystemTrouble, database_unavailable
@@ -99,11 +100,18 @@ class Notifications:
 
 def _refreshed(channel: str, known: Sequence[Notice], found: Mapping[str, Trouble], now: datetime) -> list[Notice]:
     """Return a channel's notices of the troubles that are present, or that were present a short time ago."""
-    # While Redis is away, nobody sees whether the troubles of carriers and streams are over.
-    hidden = SystemTrouble.REDIS_UNAVAILABLE in found
-    old = [replace(each, gone_since=None if each.key in found or hidden else each.gone_since or now) for each in known]
+    old = [replace(each, gone_since=each.gone_since or now if _is_gone(each.key, found) else None) for each in known]
     keys = {each.key for each in known}
     return old + [Notice(channel, key, each.title, now) for key, each in found.items() if key not in keys]
+
+
+def _is_gone(key: str, found: Mapping[str, Trouble]) -> bool:
+    """Return whether a trouble is certainly gone.
+
+    While Redis is away, nobody sees the troubles of carriers and streams. While many orders need an operator, not all
+    have a trouble of their own.
+    """
+    return not {key, SystemTrouble.REDIS_UNAVAILABLE, key_of_more(key.partition(":")[0])} & found.keys()
 
 
 def _beginning(troubles: Sequence[Trouble]) -> tuple[str, str]:
