@@ -6,29 +6,17 @@ A call is stored in the transaction that stores its outcome, so the record and t
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, tuple_
 
 from worker.database.batches import insert_new
 from worker.database.tables import CARRIER_CALL
+from worker.http.call import Verdict
 
 DELETED_AT_ONCE = 1000
 """The most calls that one transaction deletes, so that it is short."""
 _KEY = tuple(CARRIER_CALL.primary_key)
-
-
-class Verdict(StrEnum):
-    """What a call came to, in our terms. All but the first are named after the errors in `worker.errors`."""
-
-    ANSWERED = "answered"
-    """The carrier did what was asked, or answered the question."""
-    REFUSED = "refused"
-    THROTTLED = "throttled"
-    UNAVAILABLE = "unavailable"
-    UNCERTAIN = "uncertain"
-    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
