@@ -1,5 +1,6 @@
 """The alerts fire on their symptoms, and alerts, dashboard and page agree with the metrics."""
 
+import json
 import os
 import re
 import shutil
@@ -29,6 +30,13 @@ def promtool(*arguments: str) -> str:
 def test_every_alert_fires_on_its_symptom_and_none_while_all_is_well() -> None:
     promtool("check", "rules", "deploy/alerts.yaml")
     assert "SUCCESS" in promtool("test", "rules", "tests/deploy/alerts.test.yaml")
+
+
+def test_the_tested_queries_are_those_of_the_dashboard() -> None:
+    shown = [target["expr"] for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel["targets"]]
+    tested = re.findall(r"expr: '(.+)'$", (ROOT / "tests/deploy/alerts.test.yaml").read_text(), re.MULTILINE)
+    assert tested
+    assert set(tested) <= set(shown)
 
 
 def test_every_alert_has_a_unit_test_and_a_paragraph() -> None:
