@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from worker.database import carrier_calls
-from worker.database.carrier_calls import DELETED_AT_ONCE, RecordedCall, Verdict
+from worker.database.carrier_calls import DELETED_AT_ONCE, RecordedCall
 from worker.database.database import Database
+from worker.http.call import Verdict
 
 SENT = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -86,6 +86,13 @@ def test_nothing_is_counted_twice_and_each_alert_is_one_when_there_are_two_web_p
     assert "SUCCESS" in promtool("test", "rules", str(document))
 
 
+def test_the_tested_queries_are_those_of_the_dashboard() -> None:
+    shown = [target["expr"] for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel["targets"]]
+    tested = re.findall(r"expr: '(.+)'$", (ROOT / "tests/deploy/alerts.test.yaml").read_text(), re.MULTILINE)
+    assert tested
+    assert set(tested) <= set(shown)
+
+
 def test_every_alert_has_a_unit_test_and_a_paragraph() -> None:
     alerts = re.findall(r"- alert: (\w+)", ALERTS.read_text())
     links = re.findall(r"operating\.md#(\w+)", ALERTS.read_text())

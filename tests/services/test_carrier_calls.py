@@ -18,7 +18,7 @@ from worker.domain import lifecycle
 from worker.domain.delivery import Delivery, Step
 from worker.errors import Refused, Unavailable
 from worker.local.demo.orders import message
-from worker.services.outcomes import PendingCall
+from worker.services.call_records import PendingCall
 
 
 def test_a_late_reply_is_not_applied_to_the_next_attempt(simulation: Simulation) -> None:

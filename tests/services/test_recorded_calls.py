@@ -8,11 +8,11 @@ from sqlalchemy import func, select
 from tests.services.gateways import ScriptedGateway
 from tests.services.simulation import Simulation
 from worker.database import carrier_calls
-from worker.database.carrier_calls import RecordedCall, Verdict
+from worker.database.carrier_calls import RecordedCall
 from worker.database.tables import CARRIER_CALL
 from worker.domain.operator import Operator
 from worker.errors import Unavailable
-from worker.http.call import Call, Operation, Outcome
+from worker.http.call import Call, Operation, Outcome, Verdict
 from worker.services.timeline import Kind
 
 

@@ -18,11 +18,12 @@ from tests.web.edge import NOW, Edge, sample
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers.port import Callback
-from worker.database import accounts, callbacks, deliveries, leases
+from worker.database import accounts, callbacks, carrier_calls, deliveries, leases
+from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.database.search import Filter, search
 from worker.domain.delivery import Change
-from worker.http.call import CallClass, Operation
+from worker.http.call import CallClass, Operation, Verdict
 from worker.local.demo.orders import placed
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
@@ -35,6 +36,9 @@ EXIST = {
     "order_sync_callback_age_seconds": 2,
     "order_sync_callbacks_total": 12,
     "order_sync_callbacks_waiting": 1,
+    "order_sync_carrier_call_seconds_bucket": 858,
+    "order_sync_carrier_call_seconds_count": 78,
+    "order_sync_carrier_call_seconds_sum": 78,
     "order_sync_carrier_paused": 12,
     "order_sync_dead_letters": 1,
     "order_sync_deliveries": 15,
@@ -142,6 +146,43 @@ def test_received_and_rejected_orders_are_counted_once_when_their_events_are_hal
         "order_sync_orders_rejected_total reason=deadline_passed": 1,
     }
     assert counted == [{}, {}, rejected, rejected]
+
+
+def test_recorded_calls_are_counted_once_even_if_their_records_are_deleted(edge: Edge) -> None:
+    now, database = [NOW], edge.container.database
+    edge.rebuild(clock=lambda: now[0])
+    before = series(edge, zero=True)
+    calls = [
+        RecordedCall(7, NOW, "create", "d", "cervo", 300, 200, Verdict.ANSWERED, None, "POST /order", None),
+        RecordedCall(8, NOW, "create", "d", "cervo", 45_000, None, Verdict.UNCERTAIN, "no reply", "POST /order", None),
+        RecordedCall(9, NOW, "create", "d", "cervo", 1_200, 200, Verdict.ANSWERED, None, "POST /order", None),
+    ]
+    database.write(carrier_calls.record, calls)
+    counted = []
+    for seconds in (15, 45, 60):
+        now[0] = NOW + timedelta(seconds=seconds)
+        counted.append({name: value for name, value in changed(edge, before).items() if "le=" not in name})
+    database.write(carrier_calls.delete_before, NOW + timedelta(seconds=1))
+    database.write(carrier_calls.record, calls[:1])
+    for seconds in (75, 105):
+        now[0] = NOW + timedelta(seconds=seconds)
+        found = changed(edge, before)
+    name, labels = "order_sync_carrier_call_seconds", "carrier=cervo operation=create verdict=answered"
+    unanswered = {
+        f"{name}_{key} {labels.replace('answered', 'uncertain')}": value for key, value in (("count", 1), ("sum", 45))
+    }
+    three = {f"{name}_count {labels}": 2, f"{name}_sum {labels}": 1.5, **unanswered}
+    assert counted == [{}, three, three]
+    assert {key: value for key, value in found.items() if "le=" not in key} == {
+        f"{name}_count {labels}": 3,
+        f"{name}_sum {labels}": 1.8,
+        **unanswered,
+    }
+    buckets = [
+        found.get(f"{name}_bucket carrier=cervo le={le} operation=create verdict=answered", 0.0)
+        for le in ("0.25", "0.5", "1.0", "2.5", "+Inf")
+    ]
+    assert buckets == [0, 2, 2, 3, 3]
 
 
 @pytest.mark.fault("F-58")

@@ -14,7 +14,7 @@ from schemas.order import Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 from worker.carriers.account import CarrierAccount
-from worker.http.call import Call, Reply
+from worker.http.call import Call, Operation, Reply
 
 REFERENCE_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """The digits of Crockford's base 32, which leaves out I, L, O and U."""
@@ -298,8 +298,16 @@ class Capabilities:
     """The most bytes that a reply may have."""
     amends: bool = False
     """Whether a change of the order can be sent to the carrier. If so, the codec implements `Amends`."""
+    offers: bool = False
+    """Whether the carrier may offer another pickup time, which is then accepted or denied."""
     offer_wait: float = 180
     """Seconds that an offer waits for an operator before it is denied."""
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The operations for an attempt that the carrier has."""
+        optional = {Operation.FIND: self.find, Operation.CONFIRM: self.offers, Operation.AMEND: self.amends}
+        return (Operation.CREATE, Operation.READ, Operation.CANCEL, *(each for each, able in optional.items() if able))
 
 
 class Carrier(Protocol):

@@ -6,29 +6,16 @@ A call is stored in the transaction that stores its outcome, so the record and t
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, select
 
 from worker.database.batches import insert_new
 from worker.database.tables import CARRIER_CALL
+from worker.http.call import Verdict
 
 DELETED_AT_ONCE = 1000
 """The most calls that one transaction deletes, so that it is short."""
-_KEY = tuple(CARRIER_CALL.primary_key)
-
-
-class Verdict(StrEnum):
-    """What a call came to, in our terms. All but the first are named after the errors in `worker.errors`."""
-
-    ANSWERED = "answered"
-    """The carrier did what was asked, or answered the question."""
-    REFUSED = "refused"
-    THROTTLED = "throttled"
-    UNAVAILABLE = "unavailable"
-    UNCERTAIN = "uncertain"
-    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +45,25 @@ def row(call: RecordedCall) -> dict[str, Any]:
 
 def record(connection: Connection, calls: Iterable[RecordedCall]) -> None:
     """Store calls. A call that is stored already is left as it is, because a transaction may be repeated."""
-    insert_new(connection, CARRIER_CALL, [row(call) for call in calls], "attempt_id")
+    insert_new(connection, CARRIER_CALL, [row(call) for call in calls], "position")
 
 
 def of_attempts(connection: Connection, attempt_ids: Collection[int]) -> list[RecordedCall]:
     """Return the calls for these attempts, oldest first."""
-    query = select(CARRIER_CALL).where(CARRIER_CALL.c.attempt_id.in_(attempt_ids)).order_by(CARRIER_CALL.c.sent_at)
-    return [
-        RecordedCall(**{**each, "verdict": Verdict(each["verdict"])}) for each in connection.execute(query).mappings()
-    ]
+    columns = [CARRIER_CALL.c[name] for name in RecordedCall.__slots__]
+    query = select(*columns).where(CARRIER_CALL.c.attempt_id.in_(attempt_ids)).order_by(CARRIER_CALL.c.sent_at)
+    rows = connection.execute(query).mappings()
+    return [RecordedCall(**{**each, "verdict": Verdict(each["verdict"])}) for each in rows]
 
 
 def delete_before(connection: Connection, limit: datetime) -> int:
-    """Delete at most `DELETED_AT_ONCE` of the calls that were sent before `limit`; return how many were deleted.
+    """Delete those of the first `DELETED_AT_ONCE` calls that were sent before `limit`; return how many were deleted.
 
     Calls that another process is deleting are skipped, so that nobody waits.
     """
-    old = select(*_KEY).where(CARRIER_CALL.c.sent_at < limit).order_by(CARRIER_CALL.c.sent_at).limit(DELETED_AT_ONCE)
-    these = [tuple(each) for each in connection.execute(old.with_for_update(skip_locked=True))]
-    if these:
-        connection.execute(delete(CARRIER_CALL).where(tuple_(*_KEY).in_(these)))
-    return len(these)
+    first = select(CARRIER_CALL.c.position, CARRIER_CALL.c.sent_at).order_by(CARRIER_CALL.c.position)
+    found = connection.execute(first.limit(DELETED_AT_ONCE).with_for_update(skip_locked=True))
+    old = [row.position for row in found if row.sent_at < limit]
+    if old:
+        connection.execute(delete(CARRIER_CALL).where(CARRIER_CALL.c.position.in_(old)))
+    return len(old)

@@ -16,7 +16,7 @@ from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, or_, s
 from schemas.events import EventType
 from schemas.status import FINAL, DeliveryStatus
 from worker.database import deliveries, write_backs
-from worker.database.tables import ATTEMPT, CALLBACK, EVENT
+from worker.database.tables import ATTEMPT, CALLBACK, CARRIER_CALL, EVENT
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
 """The condition of the index `attempt_live`. A database uses the index only if the texts are equal."""
@@ -25,6 +25,10 @@ _WAITING_CALLBACKS = (
     select(func.count()).select_from(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_not(None))
 )
 _PAGE = 1000
+BOUNDS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
+"""The bounds of the durations by which calls are counted, in milliseconds."""
+CallKey = tuple[str, str, str]
+"""The account, the operation and the verdict of calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,22 @@ class OrderChanges:
     """The number of ended deliveries by status and carrier; the carrier is empty if no carrier was chosen."""
     rejected: Counter[str] = field(default_factory=Counter)
     """The number of rejected deliveries by reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimes:
+    """The durations of calls."""
+
+    count: int
+    milliseconds: int
+    """The sum of the durations."""
+    within: tuple[int, ...]
+    """For each of `BOUNDS`: how many calls took no longer."""
+
+    def __add__(self, other: "CallTimes") -> "CallTimes":
+        """Return the durations of the calls of both."""
+        within = tuple(map(sum, zip(self.within, other.within, strict=True)))
+        return CallTimes(self.count + other.count, self.milliseconds + other.milliseconds, within)
 
 
 def measure(connection: Connection, names: Iterable[str], now: datetime) -> Measurements:
@@ -123,3 +143,22 @@ def _count(counted: OrderChanges, sequence: int, data: Mapping[str, str | None])
         counted.ended[DeliveryStatus(status), data["carrier"] or ""] += 1
         if status == DeliveryStatus.REJECTED:
             counted.rejected[data["reason"] or ""] += 1
+
+
+def newest_call(connection: Connection) -> int:
+    """Return the position of the newest recorded call; 0 when there is none."""
+    return connection.scalar(select(func.max(CARRIER_CALL.c.position))) or 0
+
+
+def call_times(connection: Connection, after: int, until: int) -> dict[CallKey, CallTimes]:
+    """Measure the durations of the calls that were recorded after one position, up to another."""
+    calls = CARRIER_CALL.c
+    key = (calls.account, calls.operation, calls.verdict)
+    within = [func.count(case((calls.milliseconds <= bound, 1))) for bound in BOUNDS]
+    query = select(*key, func.count(), func.sum(calls.milliseconds), *within)
+    these = (calls.position > after) & (calls.position <= until)
+    rows = connection.execute(query.where(these).group_by(*key))
+    return {
+        (account, operation, verdict): CallTimes(count, int(total), tuple(counts))
+        for account, operation, verdict, count, total, *counts in rows
+    }

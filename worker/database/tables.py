@@ -405,18 +405,22 @@ class NoticeRow(SQLModel, table=True):
 
 
 class CarrierCallRow(SQLModel, table=True):
-    """A call that was sent to a carrier for an attempt. A row never changes, and is deleted when it is old."""
+    """A call that was sent to a carrier for an attempt. A row never changes, and is deleted when it is old.
+
+    `position` is the order in which the rows were added. It is nearly the order in which the calls were sent.
+    """
 
     __tablename__ = "carrier_call"
     __table_args__ = (
-        # carrier_calls.delete_before
-        Index("carrier_call_sent", "sent_at"),
+        # This index begins with the attempt, so that it serves carrier_calls.of_attempts, too.
+        UniqueConstraint("attempt_id", "sent_at", "operation"),
+        {"sqlite_autoincrement": True},  # a position is never used again, although rows are deleted
     )
 
-    # The key begins with the attempt, so that it serves carrier_calls.of_attempts, too.
-    attempt_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    sent_at: datetime = Field(sa_column=Column(UtcDateTime, primary_key=True))
-    operation: str = Field(primary_key=True)
+    position: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    attempt_id: int = Field(sa_type=BigInteger)
+    sent_at: datetime = _time(nullable=False)
+    operation: str
     delivery_id: str = Field(max_length=36)
     account: str
     milliseconds: int

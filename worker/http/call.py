@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Literal
 
-from worker.errors import CarrierError, Sent
+from worker.errors import CarrierError, Refused, Sent, Throttled, Unavailable, Uncertain
 
 
 class Operation(StrEnum):
@@ -92,6 +92,33 @@ class Reply:
 
 Outcome = Reply | CarrierError
 """How a call ended."""
+
+
+class Verdict(StrEnum):
+    """What a call came to, in our terms. All but the first are named after the errors in `worker.errors`."""
+
+    ANSWERED = "answered"
+    """The carrier did what was asked, or answered the question."""
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+    UNCERTAIN = "uncertain"
+    UNREADABLE = "unreadable"
+
+
+_VERDICTS: tuple[tuple[type[CarrierError], Verdict], ...] = (
+    (Throttled, Verdict.THROTTLED),
+    (Unavailable, Verdict.UNAVAILABLE),
+    (Uncertain, Verdict.UNCERTAIN),
+    (Refused, Verdict.REFUSED),
+    (CarrierError, Verdict.UNREADABLE),
+)
+"""The first class to which an error belongs decides."""
+
+
+def verdict_of(response: object) -> Verdict:
+    """Return the verdict on a call, given its parsed reply or the error with which it ended."""
+    return next((verdict for error, verdict in _VERDICTS if isinstance(response, error)), Verdict.ANSWERED)
 
 
 def _http_date(text: str) -> datetime | None:

@@ -1,22 +1,56 @@
-"""Build the records of calls."""
+"""Build the records of calls, in the transaction that stores the outcomes. A call that is not kept costs no record."""
 
-from worker.database.carrier_calls import RecordedCall, Verdict
-from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
-from worker.http.call import Call, Outcome, Reply
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from worker.carriers.port import Reading
+from worker.database.carrier_calls import RecordedCall
+from worker.domain.delivery import Attempt, Delivery
+from worker.errors import CarrierError, Sent
+from worker.http.call import Call, Operation, Outcome, Reply, Verdict, verdict_of
 from worker.http.heads import reply_head, request_head, request_line
 from worker.http.redaction import single_line
-from worker.services.outcomes import PendingCall
+
+REPEATED = frozenset({Operation.READ, Operation.FIND})
+"""The operations that are repeated until something has changed."""
 
 
-def record_of(pending: PendingCall, call: Call, outcome: Outcome, response: object) -> RecordedCall | None:
-    """Return the record of a call; None if the call was not sent."""
-    sent = outcome.sent
-    if sent is None:
-        return None
-    error = response if isinstance(response, CarrierError) else None
-    # The body of a reply about several orders may contain the customers of the others.
-    shown = isinstance(outcome, Reply) and len(call.attempt_ids) <= 1
-    order = None if error is None else pending.delivery.order
+@dataclass(frozen=True, slots=True)
+class PendingCall:
+    """A call that is made for one attempt, and the delivery as it was when the call was claimed."""
+
+    delivery: Delivery
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class EndedCall:
+    """A call that has ended, and what its reply means for one attempt."""
+
+    pending: PendingCall
+    call: Call
+    outcome: Outcome
+    response: object
+    """The parsed reply, or the error with which the call ended."""
+
+
+def records_of(calls: Iterable[EndedCall], changed: Collection[str]) -> list[RecordedCall]:
+    """Return the records of calls; `changed` are the ids of the deliveries that got an event.
+
+    A call that was not sent has no record. Neither has an answered read of a delivery that got no event, because most
+    reads repeat what is known.
+    """
+    return [_record(each, sent) for each in calls if (sent := each.outcome.sent) and _is_kept(each, changed)]
+
+
+def _is_kept(ended: EndedCall, changed: Collection[str]) -> bool:
+    repeats = ended.call.operation in REPEATED and ended.pending.delivery.id not in changed
+    return not repeats or verdict_of(ended.response) is not Verdict.ANSWERED
+
+
+def _record(ended: EndedCall, sent: Sent) -> RecordedCall:
+    call, outcome, pending = ended.call, ended.outcome, ended.pending
+    error = ended.response if isinstance(ended.response, CarrierError) else None
     return RecordedCall(
         pending.attempt.id,
         sent.at,
@@ -25,25 +59,24 @@ def record_of(pending: PendingCall, call: Call, outcome: Outcome, response: obje
         pending.attempt.carrier,
         round(sent.seconds * 1000),
         outcome.status if isinstance(outcome, Reply) else None,
-        _verdict(error),
+        verdict_of(ended.response),
         single_line(str(error)) if error else None,
         # The fields of a request that was answered tell nothing new, and to redact them costs more than the record.
         request_line(call) if error is None else request_head(call),
-        reply_head(outcome.body, order) if shown and isinstance(outcome, Reply) else None,
+        _shown(ended, error),
     )
 
 
-def _verdict(error: CarrierError | None) -> Verdict:
-    match error:
-        case None:
-            return Verdict.ANSWERED
-        case Throttled():
-            return Verdict.THROTTLED
-        case Unavailable():
-            return Verdict.UNAVAILABLE
-        case Uncertain():
-            return Verdict.UNCERTAIN
-        case Refused():
-            return Verdict.REFUSED
-        case _:
-            return Verdict.UNREADABLE
+def _shown(ended: EndedCall, error: CarrierError | None) -> str | None:
+    """Return the head of a reply; of a reply to a read that was answered, the carrier's statuses of this attempt.
+
+    None without a reply. None also for the reply to a failed read of several orders, because its body may contain the
+    customers of the others.
+    """
+    if isinstance(ended.response, Reading):
+        seen = (each.raw for each in ended.response.observations.get(ended.pending.attempt.id, ()))
+        words = ", ".join(f"{raw.entity}:{raw.code}" for raw in seen if raw is not None)
+        return words or "nothing about this order"
+    if not isinstance(ended.outcome, Reply) or len(ended.call.attempt_ids) > 1:
+        return None
+    return reply_head(ended.outcome.body, ended.pending.delivery.order if error else None)

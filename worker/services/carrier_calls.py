@@ -26,9 +26,9 @@ from worker.http.gateway import Gateway
 from worker.resilience.call_journal import CallJournal, JournalFile
 from worker.services import problems
 from worker.services.account_health import CALL_CLASSES, AccountHealth, log_failovers
-from worker.services.call_records import record_of
+from worker.services.call_records import EndedCall, PendingCall
 from worker.services.carrier_actions import CarrierAction
-from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, unreadable_reply
+from worker.services.outcomes import Meaning, Outcomes, run_codec, unreadable_reply
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
@@ -140,8 +140,8 @@ class CarrierCalls:
         parsed = self._parse(codec, action, [(call, outcome) for call, _, outcome in group])
         responses = self.reject_reused_ids(codec, parsed)
         meanings = [(call, _meaning(action, call, responses[call.attempt.id])) for call, _, _ in group]
-        records = (record_of(call, request, outcome, responses[call.attempt.id]) for call, request, outcome in group)
-        changed = self.outcomes.record(meanings, [each for each in records if each is not None])
+        ended = [EndedCall(call, request, outcome, responses[call.attempt.id]) for call, request, outcome in group]
+        changed = self.outcomes.record(meanings, ended)
         file.mark_stored(each.id for each in changed)
         ids: dict[DeliveryStatus, list[str]] = {}
         for each in changed:

@@ -12,29 +12,18 @@ from typing import TypeVar
 from worker import log
 from worker.clock import Clock
 from worker.database import carrier_calls, deliveries
-from worker.database.carrier_calls import RecordedCall, Verdict
 from worker.database.connection import Connection, IntegrityError, is_transient
 from worker.domain import lifecycle
-from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.delivery import Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
 from worker.errors import CarrierError, Uncertain
-from worker.http.call import Operation
+from worker.services.call_records import EndedCall, PendingCall, records_of
 from worker.services.updates import Updates
 
 logger = log.get(__name__)
-REPEATED = frozenset({Operation.READ.value, Operation.FIND.value})
-"""The operations that are repeated until something has changed."""
 T = TypeVar("T")
 Meaning = Callable[[Delivery, int, TermsByAccount, datetime], Change | None]
 """Returns the change that an outcome makes to a delivery; the second argument is the id of the attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class PendingCall:
-    """A call that is made for one attempt, and the delivery as it was when the call was claimed."""
-
-    delivery: Delivery
-    attempt: Attempt
 
 
 @dataclass(frozen=True)
@@ -45,15 +34,12 @@ class Outcomes:
     terms: TermsByAccount
     clock: Clock
 
-    def record(
-        self, answers: Sequence[tuple[PendingCall, Meaning]], calls: Sequence[RecordedCall] = ()
-    ) -> list[Delivery]:
+    def record(self, answers: Sequence[tuple[PendingCall, Meaning]], calls: Sequence[EndedCall] = ()) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
         An outcome is decided for the delivery of its call, unless the stored delivery has changed since then.
 
-        The same transaction stores the `calls`. Only an answered read that leads to no event is left out, because most
-        reads repeat what is known.
+        The same transaction stores the records of the `calls` that are kept.
 
         If this transaction fails, each outcome is stored in a transaction of its own. The database rejects an outcome
         if the carrier's order in it belongs to another attempt. Then a conflict is recorded instead of the outcome. If
@@ -85,19 +71,13 @@ class Outcomes:
         return [change.delivery for change in changes]
 
 
-def _of(calls: Sequence[RecordedCall], pending: PendingCall) -> list[RecordedCall]:
-    return [each for each in calls if each.attempt_id == pending.attempt.id]
+def _of(calls: Sequence[EndedCall], pending: PendingCall) -> list[EndedCall]:
+    return [each for each in calls if each.pending.attempt.id == pending.attempt.id]
 
 
-def _store(calls: Sequence[RecordedCall], connection: Connection, changes: Sequence[Change]) -> None:
-    """Store the calls without the answered reads of deliveries that got no event."""
+def _store(calls: Sequence[EndedCall], connection: Connection, changes: Sequence[Change]) -> None:
     changed = {change.delivery.id for change in changes if change.events}
-    worth = (
-        each
-        for each in calls
-        if each.operation not in REPEATED or each.verdict is not Verdict.ANSWERED or each.delivery_id in changed
-    )
-    carrier_calls.record(connection, worth)
+    carrier_calls.record(connection, records_of(calls, changed))
 
 
 def run_codec(account: str, work: Callable[[], T], on_bug: Callable[[Exception], CarrierError]) -> T | CarrierError:

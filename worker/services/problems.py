@@ -4,17 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from schemas.json_reader import MalformedError
-from worker.errors import CarrierError, Held, Postponed, Refused, Unavailable, Uncertain
+from worker.errors import Held, Postponed, Refused, Unavailable
+from worker.http.call import Verdict, verdict_of
 
-_PROBLEMS: tuple[tuple[type[Exception], str | None], ...] = (
-    (Held, "waiting (creates held)"),
-    (Postponed, None),
-    (Unavailable, "waiting (unavailable)"),
-    (Uncertain, "outcome unknown"),
-    (CarrierError, "answer unreadable"),
-    (MalformedError, "answer unreadable"),
-)
-"""The first class to which an error belongs decides."""
+_PROBLEMS = {Verdict.UNCERTAIN: "outcome unknown", Verdict.UNREADABLE: "answer unreadable"}
 
 
 def describe(problems: Iterable[str | None]) -> str:
@@ -28,13 +21,24 @@ def describe(problems: Iterable[str | None]) -> str:
 
 def of_call(response: object) -> str | None:
     """Return the problem of a call that changes something; None after a success, and while a call waits its turn."""
-    if isinstance(response, Refused):
-        return f"refused ({response.reason.value})"
-    if isinstance(response, Unavailable) and response.account:
+    match response:
+        case Refused():
+            return f"refused ({response.reason.value})"
+        case MalformedError():
+            return _PROBLEMS[Verdict.UNREADABLE]
+        case Unavailable():
+            return _waiting(response)
+    return _PROBLEMS.get(verdict_of(response))
+
+
+def _waiting(response: Unavailable) -> str | None:
+    if response.account:
         return "waiting (account paused)"
-    return next((problem for error, problem in _PROBLEMS if isinstance(response, error)), None)
+    if isinstance(response, Held):
+        return "waiting (creates held)"
+    return None if isinstance(response, Postponed) else "waiting (unavailable)"
 
 
 def of_read(response: object) -> str | None:
     """Return the problem of a read. A read has no outcome that could be unknown."""
-    return "without answer" if isinstance(response, Uncertain) else of_call(response)
+    return "without answer" if verdict_of(response) is Verdict.UNCERTAIN else of_call(response)

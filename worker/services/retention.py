@@ -34,9 +34,9 @@ class Retention:
         limit, deleted = self.clock() - self.keep_calls, 0
         for _ in range(MOST_BATCHES):
             count = self.database.write(carrier_calls.delete_before, limit)
-            deleted += count
-            if count < carrier_calls.DELETED_AT_ONCE:
+            if not count:
                 break
+            deleted += count
         return deleted
 
     def purge(self) -> None:

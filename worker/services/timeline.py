@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 from schemas.events import EventType
 from schemas.stores import Store
 from worker.database import carrier_calls, history, operator_actions, outbox
-from worker.database.carrier_calls import RecordedCall, Verdict
+from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.domain.delivery import Delivery
 from worker.domain.operator import OperatorAction
+from worker.http.call import Verdict
 
 
 class Kind(StrEnum):

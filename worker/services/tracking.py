@@ -9,7 +9,6 @@ from worker import log
 from worker.carriers.port import AttemptView, Carrier, Observation, Reading
 from worker.clock import Clock
 from worker.database import deliveries
-from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
@@ -21,8 +20,8 @@ from worker.http.gateway import Gateway
 from worker.services import problems
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
-from worker.services.call_records import record_of
-from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, unreadable_reply
+from worker.services.call_records import EndedCall, PendingCall
+from worker.services.outcomes import Meaning, Outcomes, run_codec, unreadable_reply
 from worker.services.updates import Updates
 
 logger = log.get(__name__)
@@ -119,13 +118,13 @@ class Tracking:
         if isinstance(calls, CarrierError):
             found.failures.update(dict.fromkeys(views, calls))
             calls = []
-        records: list[RecordedCall] = []
+        ended: list[EndedCall] = []
         for call, outcome, reading in self._read_pages(codec, calls, views):
             found.add(call, _mapped(reading, mappings))
-            records += _records(call, outcome, reading, pending)
+            ended += [EndedCall(pending[key], call, outcome, reading) for key in call.attempt_ids if key in pending]
         covered = {key: sum(key in call.attempt_ids for call in calls) for key in views}
         self.outcomes.record(
-            [(call, _meaning(call.attempt, found, covered[key], cause, now)) for key, call in pending.items()], records
+            [(call, _meaning(call.attempt, found, covered[key], cause, now)) for key, call in pending.items()], ended
         )
         duplicates = ((key, refs) for key, refs in found.duplicates.items() if key in pending)
         self.outcomes.record([(pending[key], _duplicates(refs, cause)) for key, refs in duplicates])
@@ -157,24 +156,6 @@ class Tracking:
             return outcome
         about, now = [views[attempt] for attempt in call.attempt_ids if attempt in views], self.clock()
         return run_codec(codec.account.name, lambda: codec.read(call, outcome, about, now), unreadable_reply)
-
-
-def _records(
-    call: Call, outcome: Outcome, reading: Reading | CarrierError, pending: Mapping[int, PendingCall]
-) -> Iterator[RecordedCall]:
-    """Yield the record of a read for each attempt that it is about.
-
-    In place of a whole reply, which may describe fifty orders, the record of an attempt shows the carrier's statuses of
-    this attempt.
-    """
-    for key in call.attempt_ids:
-        record = record_of(pending[key], call, outcome, reading) if key in pending else None
-        if record is not None and isinstance(reading, Reading):
-            seen = (each.raw for each in reading.observations.get(key, ()))
-            words = ", ".join(f"{raw.entity}:{raw.code}" for raw in seen if raw is not None)
-            record = replace(record, reply=words or "nothing about this order")
-        if record is not None:
-            yield record
 
 
 def _mapped(reading: Reading | CarrierError, mappings: StatusMappings) -> Reading | CarrierError:

@@ -5,17 +5,16 @@ queues. If a part does not answer within two seconds, its series are missing and
 Every other series exists from the start, at zero.
 """
 
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from math import inf
 from typing import Any, TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from schemas.status import FINAL, AttentionReason, DeliveryStatus, Reason
@@ -24,28 +23,22 @@ from worker.bus.streams import GROUP, Bus
 from worker.database import measurements
 from worker.database.accounts import EVERY_ACCOUNT, Pause
 from worker.database.database import Database
-from worker.database.measurements import Measurements
+from worker.database.measurements import BOUNDS, CallTimes, Measurements
 from worker.domain.delivery import Step
 from worker.enqueue import TaskQueue
 from worker.http.account import ApiAccount
+from worker.http.call import Operation, Verdict
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
 from worker.services.system_health import StoredState, stored_state
 from worker.web.checks import Check, run_all
+from worker.web.counters import CallCounts, OrderCounts
 
 logger = log.get(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 Labels = tuple[str, ...]
 """The values of a metric's labels, in the order of their names."""
-SETTLED = timedelta(seconds=30)
-"""The age from which the positions of the outbox have no gaps.
-
-A transaction may commit an event after events with higher positions are committed. A statement ends after
-`connection.BUSY_SECONDS`, and a transaction soon after its last statement.
-"""
-PAGE = 20_000
-"""How many positions of the outbox one transaction reads."""
 PAUSED_BY = ("carrier", "database", "operator")
 NO_CARRIER = ""
 ANSWERS = (
@@ -79,42 +72,6 @@ class CallbackAnswers:
         self._counter.labels(account, status).inc()
 
 
-@dataclass
-class OrderCounts:
-    """Counts what the outbox gained since this process started. Each event is read once, by its position.
-
-    A counter in the database would make every transaction wait for one row. The counts are `SETTLED` behind.
-    """
-
-    database: Database
-    received: int = 0
-    ended: Counter[tuple[DeliveryStatus, str]] = field(default_factory=Counter)
-    rejected: Counter[str] = field(default_factory=Counter)
-    _counted: int | None = None
-    """The last position that is counted; None before the first update."""
-    _newest: deque[tuple[datetime, int]] = field(default_factory=deque)
-    """When each position was the newest one, the oldest first."""
-
-    def update(self, now: datetime) -> None:
-        """Count the new events that are old enough. Raises DatabaseError."""
-        newest = self.database.read(measurements.newest_event)
-        if self._counted is None or newest < self._counted:  # the first update, or another database
-            self._counted = newest
-            self._newest.clear()
-        self._newest.append((now, newest))
-        while self._newest and self._newest[0][0] <= now - SETTLED:
-            self._count(self._counted, self._newest[0][1])
-            self._newest.popleft()
-
-    def _count(self, after: int, until: int) -> None:
-        for start in range(after, until, PAGE):
-            changes = self.database.read(measurements.order_changes, start, min(start + PAGE, until))
-            self._counted = min(start + PAGE, until)
-            self.received += changes.received
-            self.ended.update(changes.ended)
-            self.rejected.update(changes.rejected)
-
-
 @dataclass(frozen=True)
 class Parts:
     """The metrics of each part of a deployment, with the servers from which they are measured."""
@@ -126,13 +83,19 @@ class Parts:
     queue: TaskQueue
     accounts: Mapping[str, ApiAccount]
     """Every account that is called, including the platform's."""
-    carriers: Sequence[str]
-    """The carrier accounts."""
+    operations: Mapping[str, Sequence[Operation]]
+    """The operations of each carrier account."""
     callers: Sequence[str]
     """The carrier accounts whose carriers send callbacks."""
     queues: Sequence[str]
     clock: Callable[[], datetime]
     orders: OrderCounts
+    calls: CallCounts
+
+    @property
+    def carriers(self) -> Iterable[str]:
+        """The carrier accounts."""
+        return self.operations.keys()
 
     def measure_database(self) -> list[Metric]:
         """Return the metrics of the deliveries, the outbox, the callbacks and the sweep. Raises DatabaseError."""
@@ -140,11 +103,13 @@ class Parts:
         stored = self.database.read(stored_state)
         found = self.database.read(measurements.measure, self.callers, now)
         self.orders.update(now)
+        self.calls.update(now)
         return [
             *self._orders(),
             *self._deliveries(found, now),
             *self._work(stored, found, now),
             *self._carriers(stored, found, now),
+            self._calls(),
         ]
 
     def _orders(self) -> Iterator[Metric]:
@@ -196,6 +161,19 @@ class Parts:
         yield _value("callbacks_waiting", text, found.waiting_callbacks)
         silent = {(name,): _age(found.callbacks_at.get(name), now, never=inf) for name in self.callers}
         yield _gauge("callback_age_seconds", "Time since an account's last callback", "carrier", silent)
+
+    def _calls(self) -> Metric:
+        text = "Duration of recorded calls; an answered read that led to no event is not recorded"
+        labels = ["carrier", "operation", "verdict"]
+        family = HistogramMetricFamily("order_sync_carrier_call_seconds", text, labels=labels)
+        series = (
+            (name, each, verdict) for name, kinds in self.operations.items() for each in kinds for verdict in Verdict
+        )
+        times: dict[Labels, CallTimes] = dict.fromkeys(series, CallTimes(0, 0, (0,) * len(BOUNDS)))
+        for key, found in (times | self.calls.times).items():
+            buckets = zip((str(bound / 1000) for bound in BOUNDS), found.within, strict=True)
+            family.add_metric(list(map(str, key)), [*buckets, ("+Inf", found.count)], found.milliseconds / 1000)
+        return family
 
     def measure_bus(self) -> list[Metric]:
         """Return the lag of each consumer group. Raises an error of Redis."""

@@ -17,7 +17,8 @@ from worker.container import Container
 from worker.runtime import broker
 from worker.web import desk
 from worker.web.checks import Check, run_all
-from worker.web.metrics import CallbackAnswers, Metrics, OrderCounts, Parts
+from worker.web.counters import CallCounts, OrderCounts
+from worker.web.metrics import CallbackAnswers, Metrics, Parts
 
 
 def create_desk_app(container: Container, answers: CallbackAnswers) -> Starlette:
@@ -46,11 +47,12 @@ def _parts(container: Container) -> Parts:
         container.rate_limiter,
         container.queue,
         container.api_accounts,
-        carriers=tuple(container.codecs),
+        operations={name: codec.capabilities.operations for name, codec in container.codecs.items()},
         callers=tuple(name for name, codec in container.codecs.items() if codec.capabilities.callbacks != "none"),
         queues=tuple(container.app.amqp.queues),
         clock=container.clock,
         orders=OrderCounts(container.database),
+        calls=CallCounts(container.database),
     )
 
 

@@ -23,7 +23,7 @@ def test_the_codec_is_a_carrier(codec: DeliverIt, account: DeliverItAccount) -> 
     assert carrier.account == account
     assert carrier.capabilities == Capabilities(
         find=True, cadence=Cadence(30, 30, 60, 60, aligned=True), track_batch=1000,
-        max_creates=2, max_shift=15, callbacks="none", max_body=10_000_000,
+        max_creates=2, offers=True, max_shift=15, callbacks="none", max_body=10_000_000,
     )  # fmt: skip
 
 

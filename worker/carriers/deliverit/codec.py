@@ -81,6 +81,7 @@ class DeliverIt:
             track_batch=1000,
             max_creates=2,
             amends=self._transfer_mode,
+            offers=not self._transfer_mode,
             max_shift=account.max_push,
             offer_wait=account.offer_wait,
             callbacks="none",

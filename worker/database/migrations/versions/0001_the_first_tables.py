@@ -214,7 +214,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "carrier_call",
-        sa.Column("attempt_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("attempt_id", sa.BigInteger(), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("operation", sa.String(), nullable=False),
         sa.Column("delivery_id", sa.String(36), nullable=False),
@@ -226,9 +227,10 @@ def upgrade() -> None:
         sa.Column("request", sa.Text(), nullable=False),
         sa.Column("reply", sa.Text(), nullable=True),
         sa.Column("trace_id", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("attempt_id", "sent_at", "operation"),
+        sa.PrimaryKeyConstraint("position"),
+        sa.UniqueConstraint("attempt_id", "sent_at", "operation"),
+        sqlite_autoincrement=True,
     )
-    op.create_index("carrier_call_sent", "carrier_call", ["sent_at"], unique=False)
     op.create_table(
         "operator_action",
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),

@@ -1,0 +1,91 @@
+"""Counters of the web process. Each row of the database is counted once, by its position.
+
+A counter in the database would make every transaction wait for one row. The counters begin at zero when the process
+starts, and are `SETTLED` behind.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from schemas.status import DeliveryStatus
+from worker.database import measurements
+from worker.database.database import Database
+from worker.database.measurements import CallKey, CallTimes
+
+SETTLED = timedelta(seconds=30)
+"""The age from which the positions of a table have no gaps.
+
+A transaction may commit a row after rows with higher positions are committed. A statement ends after
+`connection.BUSY_SECONDS`, and a transaction soon after its last statement.
+"""
+PAGE = 20_000
+"""How many positions one transaction reads."""
+
+
+@dataclass
+class NewPositions:
+    """Gives the positions of a table that were added since this process started, each once."""
+
+    newest: Callable[[], int]
+    """Returns the highest position of the table; 0 when it is empty."""
+    _counted: int | None = None
+    """The last position that is counted; None before the first call of `pages`."""
+    _seen: deque[tuple[datetime, int]] = field(default_factory=deque)
+    """When each position was the newest one, the oldest first."""
+
+    def pages(self, now: datetime) -> Iterator[tuple[int, int]]:
+        """Yield ranges of new positions that are old enough: the position before the first, and the last.
+
+        A range counts as read when the next one is taken. Raises DatabaseError.
+        """
+        newest = self.newest()
+        if self._counted is None or newest < self._counted:  # the first call, or another or an emptied table
+            self._counted = newest
+            self._seen.clear()
+        self._seen.append((now, newest))
+        while self._seen and self._seen[0][0] <= now - SETTLED:
+            until = self._seen[0][1]
+            while self._counted < until:
+                page_end = min(self._counted + PAGE, until)
+                yield self._counted, page_end
+                self._counted = page_end
+            self._seen.popleft()
+
+
+class OrderCounts:
+    """Counts the orders that were received, and the deliveries that ended, from the outbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._events = NewPositions(lambda: database.read(measurements.newest_event))
+        self.received = 0
+        self.ended: Counter[tuple[DeliveryStatus, str]] = Counter()
+        self.rejected: Counter[str] = Counter()
+
+    def update(self, now: datetime) -> None:
+        """Count the new events that are old enough. Raises DatabaseError."""
+        for after, until in self._events.pages(now):
+            changes = self._database.read(measurements.order_changes, after, until)
+            self.received += changes.received
+            self.ended.update(changes.ended)
+            self.rejected.update(changes.rejected)
+
+
+class CallCounts:
+    """Counts the recorded calls and their durations.
+
+    A record is deleted only after days, so a process that is scraped counts every record.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._calls = NewPositions(lambda: database.read(measurements.newest_call))
+        self.times: dict[CallKey, CallTimes] = {}
+
+    def update(self, now: datetime) -> None:
+        """Count the new calls that are old enough. Raises DatabaseError."""
+        for after, until in self._calls.pages(now):
+            for key, times in self._database.read(measurements.call_times, after, until).items():
+                self.times[key] = self.times[key] + times if key in self.times else times
