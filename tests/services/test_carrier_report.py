@@ -39,7 +39,7 @@ def test_the_orders_of_an_evening_are_counted_by_carrier_store_and_local_hour(ev
     found = report(evening)
     assert summary(found, By.CARRIER) == [("", "borzo", 1, 1, 1), ("", "cervo", 1, 1, 1)]
     assert summary(found, By.STORE) == [("21", "borzo", 1, 1, 1), ("34", "cervo", 1, 1, 1)]
-    assert summary(found, By.HOUR) == [("15", "borzo", 1, 1, 1), ("18", "cervo", 1, 1, 1)]
+    assert summary(found, By.HOUR) == [("15", "borzo", 1, 1, 1), ("20", "cervo", 1, 1, 1)]
     borzo, cervo = (found.groups[Group(By.CARRIER, "", name)] for name in ("borzo", "cervo"))
     assert [len(borzo.minutes[each]) for each in Milestone] == [1, 1, 1]
     assert (borzo.by_callback > 0, cervo.late.total()) == (True, 1)
