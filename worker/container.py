@@ -41,6 +41,7 @@ from worker.services.callback_gaps import CallbackGaps
 from worker.services.callbacks import Callbacks
 from worker.services.carrier_actions import CarrierActions
 from worker.services.carrier_calls import CarrierCalls
+from worker.services.carrier_report import CarrierReports
 from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
@@ -385,6 +386,17 @@ class Container:
         return Timelines(self.database, self.file_shops)
 
     @cached_property
+    def callers(self) -> frozenset[str]:
+        """The accounts from which callbacks are expected; none without a public address."""
+        able = {name for name, codec in self.codecs.items() if codec.capabilities.callbacks != "none"}
+        return frozenset(able if self.settings.public_url else ())
+
+    @cached_property
+    def carrier_reports(self) -> CarrierReports:
+        """The service that reports how well each carrier account does its work."""
+        return CarrierReports(self.database, self.file_shops)
+
+    @cached_property
     def decisions(self) -> Decisions:
         """The service that applies the decisions of operators."""
         return Decisions(self.updates, self.terms, self.clock)
@@ -407,9 +419,7 @@ class Container:
     @cached_property
     def troubles(self) -> Troubles:
         """The service that finds what needs an operator."""
-        carriers_call = any(codec.capabilities.callbacks != "none" for codec in self.codecs.values())
-        awaits_callbacks = bool(self.settings.public_url) and carriers_call
-        return Troubles(self.database, self.system_health, self.terms, awaits_callbacks)
+        return Troubles(self.database, self.system_health, self.terms, bool(self.callers))
 
     @cached_property
     def notifiers(self) -> dict[str, Notifier]:
