@@ -17,6 +17,7 @@ def record_of(pending: PendingCall, call: Call, outcome: Outcome, response: obje
     # The body of a reply about several orders may contain the customers of the others.
     shown = isinstance(outcome, Reply) and len(call.attempt_ids) <= 1
     order = None if error is None else pending.delivery.order
+    trace = pending.delivery.trace
     return RecordedCall(
         pending.attempt.id,
         sent.at,
@@ -30,6 +31,7 @@ def record_of(pending: PendingCall, call: Call, outcome: Outcome, response: obje
         # The fields of a request that was answered tell nothing new, and to redact them costs more than the record.
         request_line(call) if error is None else request_head(call),
         reply_head(outcome.body, order) if shown and isinstance(outcome, Reply) else None,
+        trace.trace_id if trace else None,
     )
 
 

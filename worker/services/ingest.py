@@ -184,6 +184,7 @@ class Ingest:
             store=None,
             fingerprint=fingerprint(order),
             status=DeliveryStatus.QUEUED,
+            trace=message.trace,
             created_at=now,
             changed_at=now,
             gate=lifecycle.closed_gate(self.gate, order),
@@ -244,7 +245,7 @@ def _skip(connection: Connection, key: str, message: Message, reason: str, now: 
     """Publish `order.skipped` once for an order."""
     order_id = message.data.order_id
     data = OrderEvent(order_id=order_id, order_source=message.source, message_id=message.id, reason=reason)
-    outbox.add_once(connection, EventType.SKIPPED, skipped_key(key), order_id, data, now)
+    outbox.add_once(connection, EventType.SKIPPED, skipped_key(key), order_id, data, now, message.trace)
 
 
 def _read(document: Document, defaults: ProjectDefaults) -> Message:

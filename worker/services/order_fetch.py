@@ -1,7 +1,7 @@
 """Fetch the orders of messages that contain only an order id. An order that cannot be fetched becomes a dead letter."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from worker import log
 from worker.clock import Clock
 from worker.database import accounts, inbox
 from worker.database.database import Database
-from worker.database.inbox import DeadLetter
+from worker.database.inbox import DeadLetter, Fetch
 from worker.enqueue import TaskQueue, WakeUp
 from worker.errors import CarrierError, Postponed, Refused, Throttled
 from worker.http.call import Outcome
@@ -36,16 +36,6 @@ A message may come before the platform has committed its order.
 """
 RETRIED = "again later"
 """If an order will be fetched again, its result text starts with this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """An order to fetch, and the message that named it."""
-
-    source: str
-    message_id: str
-    order_id: str
-    tries: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class OrderFetch:
 
     def fetch(self) -> list[tuple[str, str]]:
         """Fetch the orders that are due; return each order's id and its result as text."""
-        due = [Fetch(*each) for each in self.database.write(inbox.claim_fetches, self.clock(), FETCH_LIMIT)]
+        due = self.database.write(inbox.claim_fetches, self.clock(), FETCH_LIMIT)
         if not self.settings.base_url:
             reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
             return [(each.order_id, self._dead_letter(each, reason)) for each in due]
@@ -99,6 +89,7 @@ class OrderFetch:
             type="order.placed",
             data=order,
             time=read_time_placed(raw),
+            trace=fetch.trace,
             ignored=frozenset(ignored),
         )
         log_unread([message])
@@ -131,6 +122,7 @@ class OrderFetch:
             "source": fetch.source,
             "type": "order.placed",
             "data": {"order_id": fetch.order_id},
+            **(asdict(fetch.trace) if fetch.trace else {}),
         }
         letter = DeadLetter(json.dumps(document).encode(), reason, f"{fetch.source}/{fetch.message_id}")
         self.ingest.dead_letter_fetch(fetch.source, fetch.message_id, letter)
