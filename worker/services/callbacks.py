@@ -22,7 +22,7 @@ from worker.domain.lifecycle.reopening import UNSUCCESSFUL_ENDS
 from worker.errors import CarrierError, Unreadable
 from worker.services.accounts import CarrierAccounts
 from worker.services.outcomes import run_codec
-from worker.services.updates import Updates
+from worker.services.updates import Updates, log_fields
 
 logger = log.get(__name__)
 ORPHANED_AFTER = timedelta(days=1)
@@ -94,8 +94,9 @@ class Callbacks:
             self.database.write(callbacks.attach, stored.id, found[1])
         return found
 
-    def _reject(self, stored: StoredCallback, error: Exception) -> None:
-        logger.warning("callback.unreadable", callback_id=stored.id, carrier=stored.carrier, error=str(error))
+    def _reject(self, stored: StoredCallback, error: Exception, delivery: Delivery | None = None) -> None:
+        about = log_fields(delivery) if delivery else {}
+        logger.warning("callback.unreadable", callback_id=stored.id, account=stored.carrier, error=str(error), **about)
         self.database.write(callbacks.settle, stored.id, "unreadable")
 
     def _codec(self, account: str) -> Carrier:
@@ -110,7 +111,7 @@ class Callbacks:
         A callback may come before the reply to our create. The reply then makes the attempt of the callback known.
         """
         if self.clock() - stored.received_at > ORPHANED_AFTER:
-            logger.warning("callback.orphaned", callback_id=stored.id, carrier=stored.carrier)
+            logger.warning("callback.orphaned", callback_id=stored.id, account=stored.carrier)
             self.database.write(callbacks.settle, stored.id, "orphaned")
 
     def _apply(self, stored: StoredCallback, delivery_id: str, attempt_id: int) -> bool:
@@ -118,6 +119,7 @@ class Callbacks:
 
         It waits while its delivery keeps changing, or if only a newer version of the program can read its delivery.
         """
+        loaded: list[Delivery] = []
         try:
             codec = self._codec(stored.carrier)
             key = _run(codec, partial(codec.callback_key, stored.callback))
@@ -134,7 +136,7 @@ class Callbacks:
                 return True
         except (CarrierError, IntegrityError) as error:
             # An IntegrityError means that the callback names an order which another live attempt has.
-            self._reject(stored, error)
+            self._reject(stored, error, *loaded)
             return True
         return False
 

@@ -261,7 +261,8 @@ def log_unread(messages: Sequence[Message]) -> None:
     """Log the fields that the parser ignored or changed, and the undocumented statuses of the platform (O-25)."""
     for message in messages:
         if message.ignored:
-            logger.warning("order.fields_ignored", order_id=message.data.order_id, fields=sorted(message.ignored))
+            about = {"order_id": message.data.order_id, "delivery_id": _key(message)}
+            logger.warning("order.fields_ignored", **about, fields=sorted(message.ignored))
     statuses = {message.data.status for message in messages if isinstance(message.data, Order)}
     if unknown := statuses - INBOUND.keys() - {None}:
         logger.warning("platform.status_unknown", statuses=sorted(map(str, unknown)))
@@ -313,7 +314,7 @@ class OrdersReader:
             except Exception as error:
                 if is_outage(error):
                     raise
-                logger.exception("orders.storing_failed")
+                logger.exception("orders.storing_failed", entry=identity)
                 letter = _dead_letter(document, f"it cannot be stored: {type(error).__name__}", identity)
                 self._ingest.store([], [letter])
 

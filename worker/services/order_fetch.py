@@ -16,11 +16,12 @@ from worker.database.database import Database
 from worker.database.inbox import DeadLetter, Fetch
 from worker.enqueue import TaskQueue, WakeUp
 from worker.errors import CarrierError, Postponed, Refused, Throttled
-from worker.http.call import Outcome
+from worker.http.call import CallClass, Outcome
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.ordering_api.account import Ordering
 from worker.resilience.bulkhead import Admission, Bulkhead
+from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest, log_unread
 
 logger = log.get(__name__)
@@ -47,6 +48,7 @@ class OrderFetch:
     gateway: Gateway
     ingest: Ingest
     bulkhead: Bulkhead[WakeUp]
+    failures: FailureLog
     queue: TaskQueue
     clock: Clock
 
@@ -92,6 +94,7 @@ class OrderFetch:
             trace=fetch.trace,
             ignored=frozenset(ignored),
         )
+        self.failures.record(ordering_codec.ACCOUNT, CallClass.READ, (), self.clock(), answered=True)
         log_unread([message])
         changed = self.ingest.store_fetched(fetch.source, fetch.message_id, message)
         return "stored" if changed else "nothing to do: known, or not to be dispatched"
@@ -99,8 +102,11 @@ class OrderFetch:
     def _retry_or_dead_letter(self, fetch: Fetch, error: CarrierError) -> str:
         if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return self._postpone(fetch, error)
-        logger.warning("order.fetch_failed", order_id=fetch.order_id, error=str(error))
         unknown = isinstance(error, Refused)
+        if unknown:
+            logger.warning("order.fetch_failed", order_id=fetch.order_id, error=str(error))
+        else:
+            self.failures.record(ordering_codec.ACCOUNT, CallClass.READ, [error], self.clock(), answered=False)
         if fetch.tries >= (UNKNOWN_TRIES if unknown else FETCH_TRIES):
             return self._dead_letter(fetch, str(error) if unknown else f"the platform cannot be asked: {error}")
         return f"{RETRIED}: {error}"
