@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
+from urllib.parse import urlsplit
 
 from celery import Celery, current_app
 
@@ -45,6 +46,7 @@ from worker.services.carrier_report import CarrierReports
 from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
+from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest
 from worker.services.lost_commits import LostCommits
 from worker.services.notifications import Notifications
@@ -212,6 +214,11 @@ class Container:
         return CarrierAccounts(self.codecs, self._bind, self.database, self.gateway, self.clock)
 
     @cached_property
+    def failure_log(self) -> FailureLog:
+        """The log of failing calls."""
+        return FailureLog({name: urlsplit(each.base_url).hostname or "" for name, each in self.api_accounts.items()})
+
+    @cached_property
     def account_health(self) -> AccountHealth:
         """The service that decides whether an account may be called."""
         return AccountHealth(
@@ -222,6 +229,7 @@ class Container:
             self.bulkhead,
             self.queue,
             self.updates,
+            self.failure_log,
             self.terms,
             self.clock,
         )
@@ -323,7 +331,14 @@ class Container:
     def order_fetch(self) -> OrderFetch:
         """The service that fetches orders from the platform."""
         return OrderFetch(
-            self.settings.ordering, self.database, self.gateway, self.ingest, self.bulkhead, self.queue, self.clock
+            self.settings.ordering,
+            self.database,
+            self.gateway,
+            self.ingest,
+            self.bulkhead,
+            self.failure_log,
+            self.queue,
+            self.clock,
         )
 
     @cached_property

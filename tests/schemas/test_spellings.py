@@ -154,7 +154,7 @@ def test_an_unknown_canceller_is_kept_as_it_was_said() -> None:
 def test_an_unknown_attribute_value_counts_as_none(attributes: dict[str, object]) -> None:
     message = read_message({**event(DATA), **attributes})
     assert message.data == READ
-    assert (message.time, message.traceparent) == (None, None)
+    assert (message.time, message.trace) == (None, None)
 
 
 @pytest.mark.parametrize("source", [None, ""])

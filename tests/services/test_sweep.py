@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 from sqlalchemy import text
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.services.simulation import START, Simulation
@@ -198,7 +199,7 @@ def test_a_sweep_that_finds_the_database_away_logs_one_line_and_the_next_one_doe
     simulation.place()
     with simulation.container.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE delivery RENAME TO elsewhere"))
-    with capture_logs() as logs:
+    with capture_logs([merge_contextvars]) as logs:
         simulation.app.tasks["timers.sweep"]()
     assert logs == [
         {"event": "task.postponed", "log_level": "warning", "task": "timers.sweep", "error": "OperationalError"}

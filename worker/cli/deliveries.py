@@ -214,6 +214,7 @@ def show(name: str = Anything, *, as_json: bool = Json) -> None:
     fields |= _blockers(delivery, paused.get(fields["carrier"]) or held)
     fields["passed_over"] = _passed_over(delivery, services)
     fields["to_do"] = advice(delivery)
+    fields["trace_id"] = delivery.trace.trace_id if delivery.trace else None
     fields |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
     attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]
     timeline = services.timelines.of(delivery)

@@ -277,9 +277,10 @@ def add_events(connection: Connection, changes: Iterable[Change]) -> None:
     """Write the events of changes to the outbox."""
     rows = [
         outbox.event_row(
-            event.type, change.delivery.id, event.sequence, change.delivery.order.order_id, event.data, event.at
+            event.type, delivery.id, event.sequence, delivery.order.order_id, event.data, event.at, delivery.trace
         )
         for change in changes
+        for delivery in [change.delivery]
         for event in change.events
     ]
     outbox.add(connection, rows)

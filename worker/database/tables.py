@@ -256,6 +256,8 @@ class MessageRow(SQLModel, table=True):
     order_id: str | None = None
     fetch_at: datetime | None = _time()
     failures: int = 0
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 class EarlyCancellationRow(SQLModel, table=True):

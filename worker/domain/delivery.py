@@ -25,6 +25,7 @@ from schemas.status import (
     Reason,
 )
 from schemas.stores import Store
+from schemas.trace import Trace
 
 if TYPE_CHECKING:
     from dataclasses import replace as replace  # noqa: PLC0414 - exported, and checked as what it stands for
@@ -240,6 +241,8 @@ class Delivery:
     """Every alarm whose due time is not later than this time has been raised."""
     dispatch_at: datetime | None = None
     """The earliest time to request a courier; None before the first routing with a known store."""
+    trace: Trace | None = None
+    """The trace of the message that placed the order."""
     gate: Gate | None = None
     """The closed gate at which the order waits; None when the order waits at no gate."""
     carrier_since: datetime | None = None

@@ -23,7 +23,7 @@ from worker.errors import CarrierError, Unreadable
 from worker.services import problems
 from worker.services.accounts import CarrierAccounts
 from worker.services.outcomes import run_codec
-from worker.services.updates import Updates
+from worker.services.updates import Updates, log_fields
 
 logger = log.get(__name__)
 ORPHANED_AFTER = timedelta(days=1)
@@ -99,9 +99,10 @@ class Callbacks:
             self.database.write(callbacks.attach, stored.id, found.attempt_id)
         return found
 
-    def _reject(self, stored: StoredCallback, error: Exception) -> str:
+    def _reject(self, stored: StoredCallback, error: Exception, delivery: Delivery | None = None) -> str:
         """Give a callback up, and return its result."""
-        logger.warning("callback.unreadable", callback_id=stored.id, carrier=stored.carrier, error=str(error))
+        about = log_fields(delivery) if delivery else {}
+        logger.warning("callback.unreadable", callback_id=stored.id, account=stored.carrier, error=str(error), **about)
         self.database.write(callbacks.settle, stored.id, UNREADABLE)
         return UNREADABLE
 
@@ -118,7 +119,7 @@ class Callbacks:
         """
         if self.clock() - stored.received_at <= ORPHANED_AFTER:
             return None
-        logger.warning("callback.orphaned", callback_id=stored.id, carrier=stored.carrier)
+        logger.warning("callback.orphaned", callback_id=stored.id, account=stored.carrier)
         self.database.write(callbacks.settle, stored.id, ORPHANED)
         return ORPHANED
 
@@ -127,6 +128,7 @@ class Callbacks:
 
         It waits while its delivery keeps changing, or if only a newer version of the program can read its delivery.
         """
+        loaded: list[Delivery] = []
         try:
             codec = self._codec(stored.carrier)
             key = _run(codec, partial(codec.callback_key, stored.callback))
@@ -143,7 +145,7 @@ class Callbacks:
                 return APPLIED
         except (CarrierError, IntegrityError) as error:
             # An IntegrityError means that the callback names an order which another live attempt has.
-            return self._reject(stored, error)
+            return self._reject(stored, error, *loaded)
         return None
 
     def _parse(

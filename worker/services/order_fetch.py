@@ -1,7 +1,7 @@
 """Fetch the orders of messages that contain only an order id. An order that cannot be fetched becomes a dead letter."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,15 +13,16 @@ from worker import log
 from worker.clock import Clock
 from worker.database import accounts, inbox
 from worker.database.database import Database
-from worker.database.inbox import DeadLetter
+from worker.database.inbox import DeadLetter, Fetch
 from worker.enqueue import TaskQueue, WakeUp
 from worker.errors import CarrierError, Postponed, Refused, Throttled
-from worker.http.call import Outcome
+from worker.http.call import CallClass, Outcome
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.ordering_api.account import Ordering
 from worker.resilience.bulkhead import Admission, Bulkhead
 from worker.services import problems
+from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest, log_unread
 
 logger = log.get(__name__)
@@ -35,16 +36,6 @@ UNKNOWN_TRIES = 3
 
 A message may come before the platform has committed its order.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """An order to fetch, and the message that named it."""
-
-    source: str
-    message_id: str
-    order_id: str
-    tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +58,7 @@ class OrderFetch:
     gateway: Gateway
     ingest: Ingest
     bulkhead: Bulkhead[WakeUp]
+    failures: FailureLog
     queue: TaskQueue
     clock: Clock
 
@@ -87,7 +79,7 @@ class OrderFetch:
 
     def fetch(self) -> list[Fetched]:
         """Fetch the orders that are due; return what became of each."""
-        due = [Fetch(*each) for each in self.database.write(inbox.claim_fetches, self.clock(), FETCH_LIMIT)]
+        due = self.database.write(inbox.claim_fetches, self.clock(), FETCH_LIMIT)
         if not self.settings.base_url:
             reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
             return [self._dead_letter(each, reason) for each in due]
@@ -112,8 +104,10 @@ class OrderFetch:
             type="order.placed",
             data=order,
             time=read_time_placed(raw),
+            trace=fetch.trace,
             ignored=frozenset(ignored),
         )
+        self.failures.record(ordering_codec.ACCOUNT, CallClass.READ, (), self.clock(), answered=True)
         log_unread([message])
         changed = self.ingest.store_fetched(fetch.source, fetch.message_id, message)
         return Fetched(fetch.order_id, "stored" if changed else "nothing to do: known, or not to be dispatched")
@@ -121,8 +115,11 @@ class OrderFetch:
     def _retry_or_dead_letter(self, fetch: Fetch, error: CarrierError) -> Fetched:
         if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return self._postpone(fetch, error)
-        logger.warning("order.fetch_failed", order_id=fetch.order_id, error=str(error))
         unknown = isinstance(error, Refused)
+        if unknown:
+            logger.warning("order.fetch_failed", order_id=fetch.order_id, error=str(error))
+        else:
+            self.failures.record(ordering_codec.ACCOUNT, CallClass.READ, [error], self.clock(), answered=False)
         if fetch.tries >= (UNKNOWN_TRIES if unknown else FETCH_TRIES):
             return self._dead_letter(fetch, str(error) if unknown else f"the platform cannot be asked: {error}")
         return _retried(fetch, error)
@@ -144,6 +141,7 @@ class OrderFetch:
             "source": fetch.source,
             "type": "order.placed",
             "data": {"order_id": fetch.order_id},
+            **(asdict(fetch.trace) if fetch.trace else {}),
         }
         letter = DeadLetter(json.dumps(document).encode(), reason, f"{fetch.source}/{fetch.message_id}")
         self.ingest.dead_letter_fetch(fetch.source, fetch.message_id, letter)

@@ -37,7 +37,7 @@ from worker.ordering_api.write_policy import (
 from worker.resilience.bulkhead import Admission, Bulkhead
 from worker.services import problems
 from worker.services.account_health import PROBE_SECONDS, AccountHealth, probe_lease
-from worker.services.updates import Updates
+from worker.services.updates import Updates, log_fields
 
 logger = log.get(__name__)
 TASK = "platform.write_back"
@@ -107,17 +107,19 @@ class WriteBack:
             return None  # only a newer version can read the delivery; that version compares it once the lease has ended
         # The setting `source` may have changed since this comparison was scheduled.
         found = [each for each in loaded if each.source == self.settings.source]
-        state, due_at, problem = self._compare(found[0], state, until) if found else (state, None, None)
-        if not self.database.persist(write_backs.release, delivery_id, until, state, due_at):
-            logger.warning("platform.lease_lost", delivery_id=delivery_id)
-        return problem
+        with log.about(**log_fields(loaded[0])):
+            state, due_at, problem = self._compare(found[0], state, until) if found else (state, None, None)
+            if not self.database.persist(write_backs.release, delivery_id, until, state, due_at):
+                logger.warning("platform.lease_lost")
+            return problem
 
     def _compare(self, delivery: Delivery, state: WriteBackState, until: datetime) -> Next:
         call = ordering_codec.fetch(self.settings, delivery.order.order_id, Operation.READ)
         try:
             seen = ordering_codec.read_status(self._send(call, until), delivery.order.order_id)
         except (CarrierError, MalformedError) as error:
-            return *self._after_failure(delivery, state, error), problems.of_read(error)
+            return *self._after_failure(delivery, state, error, CallClass.READ), problems.of_read(error)
+        self.health.failures.record(ACCOUNT, CallClass.READ, (), self.clock(), answered=True)
         self._resume_platform()
         delivery = self._apply_status(delivery, seen)
         verdict, state = decide(delivery, state, seen, self.settings.write_policy, self.clock())
@@ -142,13 +144,14 @@ class WriteBack:
         try:
             ordering_codec.read_written(self._send(call, until))
         except Refused as error:
-            logger.error("platform.write_refused", delivery_id=delivery.id, status=state.status, error=str(error))
+            logger.error("platform.write_refused", status=state.status, error=str(error))
             self._report_conflict(delivery, state, "platform_refused")
             state = replace(state, written=True, reported=True, failures=0)
             return state, next_read(delivery, self.clock()), problems.of_call(error)
         except CarrierError as error:
-            return *self._after_failure(delivery, state, error), problems.of_call(error)
-        logger.info("platform.written", delivery_id=delivery.id, status=state.status, replaced=state.replaced)
+            return *self._after_failure(delivery, state, error, CallClass.CHANGE), problems.of_call(error)
+        self.health.failures.record(ACCOUNT, CallClass.CHANGE, (), self.clock(), answered=True)
+        logger.info("platform.written", status=state.status, replaced=state.replaced)
         return replace(state, written=True, failures=0), self.clock() + CHECK_AFTER_WRITE, None
 
     def _resume_platform(self) -> None:
@@ -156,6 +159,7 @@ class WriteBack:
         paused = ACCOUNT in self.database.read(accounts.paused)
         if paused and self.database.write(accounts.resume, ACCOUNT, "probe", self.clock()):
             self.queue.send([publish_task()])
+            logger.info("carrier.resumed", **self.health.failures.about(ACCOUNT))
 
     def _send(self, call: Call, until: datetime) -> Reply:
         """Send a call if it can end within the lease, and return its reply. Raises CarrierError."""
@@ -168,25 +172,26 @@ class WriteBack:
     def _report_conflict(self, delivery: Delivery, state: WriteBackState, why: str) -> None:
         """Publish that the platform's order and our delivery disagree. The platform's status is not overwritten."""
         now = self.clock()
-        logger.warning("platform.conflict", delivery_id=delivery.id, ours=state.status, seen=state.seen, why=why)
+        logger.warning("platform.conflict", ours=state.status, seen=state.seen, why=why)
         self.updates.apply_once(
             delivery.id, lambda each: lifecycle.record_platform_conflict(each, why, self.terms, now), now
         )
 
     def _after_failure(
-        self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError
+        self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError, call_class: CallClass
     ) -> tuple[WriteBackState, datetime | None]:
         """Return the new state and the time of the next comparison, after a failed call (O-10)."""
         now = self.clock()
         if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return state, now + timedelta(seconds=error.retry_after or 1)
-        logger.warning("platform.call_failed", delivery_id=delivery.id, failures=state.failures + 1, error=str(error))
         if not isinstance(error, CarrierError) or isinstance(error, Refused):
+            logger.warning("platform.order_not_shown", failures=state.failures + 1, error=str(error))
             return _after_not_shown(delivery, state, now)
+        self.health.failures.record(ACCOUNT, call_class, [error], now, answered=False)
         if isinstance(error, Unavailable) and error.account:
             self.health.record_results(ACCOUNT, CallClass.READ, [(error, error)])
         if delivery.final and now - delivery.changed_at > schedule.DAY:
-            logger.error("platform.given_up", delivery_id=delivery.id)
+            logger.error("platform.given_up")
             return state, None
         wait = schedule.backoff(state.failures, delivery.id, getattr(error, "retry_after", None))
         return replace(state, failures=state.failures + 1), now + wait

@@ -79,7 +79,7 @@ class CallbackEndpoint:
             async with self.bodies.receive(request, MAX_BODY[codec.capabilities.callbacks]) as body:
                 response = await self._answer(request, account, codec, body)
         except HTTPException as error:
-            logger.warning("callback.not_received", carrier=account, error=error.detail)
+            logger.warning("callback.not_received", account=account, error=error.detail)
             response = PlainTextResponse(error.detail, error.status_code, error.headers)
         except ClientDisconnect:
             response = PlainTextResponse("", 503)  # nobody reads it, but it is counted
@@ -101,10 +101,10 @@ class CallbackEndpoint:
         try:
             stored = await self._store(request, account, codec, _callback(request, body))
         except Forged as error:
-            logger.warning("callback.forged", carrier=account, error=str(error))
+            logger.warning("callback.forged", account=account, error=str(error))
             return PlainTextResponse("not authentic", status_code=401)
         except DatabaseError as error:
-            logger.error("callback.not_stored", carrier=account, error=type(error).__name__)
+            logger.error("callback.not_stored", account=account, error=type(error).__name__)
             return PlainTextResponse("try again later", status_code=503)
         task = BackgroundTask(self.queue.send, [("callbacks.apply", [callback_id]) for callback_id in stored], stored)
         return PlainTextResponse("ok", background=task if stored else None)

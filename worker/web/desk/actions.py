@@ -340,14 +340,22 @@ class Actions:
         submission = Submission(
             preview.action, by, form, preview.targets[0].id if preview.targets else "", preview.subject
         )
-        refused = [
-            (each, why)
-            for each in preview.targets
-            if (why := preview.action_form.do(self.services, submission, each.id))
-        ]
+        with log.about(user=by.name, action=preview.action.value):
+            refused = [
+                (each, why)
+                for each in preview.targets
+                if (why := preview.action_form.do(self.services, submission, each.id))
+            ]
         self.pages.snapshot.forget()
         done = len(preview.targets) - len(refused)
-        logger.info("desk.acted", user=by.name, action=preview.action.value, done=done, refused=len(refused))
+        logger.info(
+            "desk.acted",
+            user=by.name,
+            action=preview.action.value,
+            done=done,
+            refused=len(refused),
+            targets=[each.id for each in preview.targets],
+        )
         if refused and not done:
             text = "; ".join(f"{each.name}: {why}" for each, why in refused)
             again = replace(preview, error=f"Nothing was done. {text}"[:MAX_NOTICE], values=dict(form.items()))
