@@ -3,29 +3,23 @@
 No query reads all deliveries, so the cost grows with the open deliveries and with the events since the last scrape.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic_core import from_json
-from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, or_, select, text
+from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, select, text
 
-from schemas.events import EventType
-from schemas.status import FINAL, DeliveryStatus
 from worker.database import accounts, deliveries, diagnostics, due_work, leases, write_backs
 from worker.database.accounts import Pause
-from worker.database.tables import ATTEMPT, CALLBACK, DEAD_LETTER, EVENT
+from worker.database.tables import ATTEMPT, CALLBACK, DEAD_LETTER
 from worker.domain.delivery import Step
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
 """The condition of the index `attempt_live`. A database uses the index only if the texts are equal."""
-_ENDED = '"final":true'
 _DEAD_LETTERS = select(func.count()).select_from(DEAD_LETTER).where(DEAD_LETTER.c.settled_at.is_(None))
 _WAITING_CALLBACKS = (
     select(func.count()).select_from(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_not(None))
 )
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +51,6 @@ class Measurements:
     """When the newest callback arrived, by account."""
     sweep_lease: tuple[str, datetime] | None
     """The holder and the end of the sweep's lease; None before the first sweep."""
-
-
-@dataclass(slots=True)
-class OrderChanges:
-    """The orders that were received, and the deliveries that ended, in a part of the outbox."""
-
-    received: int = 0
-    ended: Counter[tuple[DeliveryStatus, str]] = field(default_factory=Counter)
-    """The number of ended deliveries by status and carrier; the carrier is empty if no carrier was chosen."""
-    rejected: Counter[str] = field(default_factory=Counter)
-    """The number of rejected deliveries by reason."""
 
 
 def measure(connection: Connection, names: Iterable[str], now: datetime, sweep: str) -> Measurements:
@@ -115,30 +98,3 @@ def _callbacks_at(connection: Connection, names: Iterable[str]) -> dict[str, dat
     newest = select(CALLBACK.c.received_at).order_by(CALLBACK.c.position.desc()).limit(1)
     found = {name: connection.scalar(newest.where(CALLBACK.c.carrier == name)) for name in names}
     return {name: received_at for name, received_at in found.items() if received_at is not None}
-
-
-def newest_event(connection: Connection) -> int:
-    """Return the position of the newest event; 0 when there is none."""
-    return connection.scalar(select(func.max(EVENT.c.position))) or 0
-
-
-def order_changes(connection: Connection, after: int, until: int) -> OrderChanges:
-    """Count the orders received and ended in the events after one position, up to another."""
-    counted = OrderChanges()
-    these = (EVENT.c.position > after) & (EVENT.c.position <= until)
-    either = or_(EVENT.c.sequence == 1, EVENT.c.body.contains(_ENDED))
-    query = select(EVENT.c.sequence, EVENT.c.body).where(these, either).order_by(EVENT.c.position)
-    for row in connection.execute(query, execution_options={"yield_per": _PAGE}):
-        event = from_json(row.body)
-        if event["type"] == EventType.STATUS_CHANGED:
-            _count(counted, row.sequence, event["data"])
-    return counted
-
-
-def _count(counted: OrderChanges, sequence: int, data: Mapping[str, str | None]) -> None:
-    status, previous = data["status"], data["previous_status"]
-    counted.received += sequence == 1
-    if status in FINAL and previous not in FINAL:
-        counted.ended[DeliveryStatus(status), data["carrier"] or ""] += 1
-        if status == DeliveryStatus.REJECTED:
-            counted.rejected[data["reason"] or ""] += 1

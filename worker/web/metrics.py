@@ -15,17 +15,19 @@ from typing import Any, TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from schemas.events import EventType
 from schemas.status import FINAL, AttentionReason, DeliveryStatus, Reason
 from worker import log
 from worker.bus.streams import GROUP, Bus
-from worker.database import measurements
+from worker.database import attempt_events, measurements
 from worker.database.accounts import EVERY_ACCOUNT, Pause
 from worker.database.database import Database
 from worker.database.measurements import Measurements
 from worker.domain.delivery import Step
+from worker.domain.report import OUTCOMES, AttemptEvent, By, Figures, Milestone, ReportBuilder
 from worker.enqueue import TaskQueue
 from worker.http.account import ApiAccount
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
@@ -46,6 +48,8 @@ A transaction may commit an event after events with higher positions are committ
 """
 PAGE = 20_000
 """How many positions of the outbox one transaction reads."""
+MINUTES = (5, 10, 15, 20, 30, 45, 60, 90, 120)
+"""The limits of the buckets of the histograms."""
 PAUSED_BY = ("carrier", "database", "operator")
 NO_CARRIER = ""
 ANSWERS = (
@@ -90,6 +94,8 @@ class OrderCounts:
     received: int = 0
     ended: Counter[tuple[DeliveryStatus, str]] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    attempts: ReportBuilder = field(default_factory=lambda: ReportBuilder(divisions=(By.CARRIER,)))
+    """The attempts that began since this process started."""
     _counted: int | None = None
     """The last position that is counted; None before the first update."""
     _newest: deque[tuple[datetime, int]] = field(default_factory=deque)
@@ -97,7 +103,7 @@ class OrderCounts:
 
     def update(self, now: datetime) -> None:
         """Count the new events that are old enough. Raises DatabaseError."""
-        newest = self.database.read(measurements.newest_event)
+        newest = self.database.read(attempt_events.newest_position)
         if self._counted is None or newest < self._counted:  # the first update, or another database
             self._counted = newest
             self._newest.clear()
@@ -108,11 +114,19 @@ class OrderCounts:
 
     def _count(self, after: int, until: int) -> None:
         for start in range(after, until, PAGE):
-            changes = self.database.read(measurements.order_changes, start, min(start + PAGE, until))
+            events = self.database.read(attempt_events.between, start, min(start + PAGE, until))
             self._counted = min(start + PAGE, until)
-            self.received += changes.received
-            self.ended.update(changes.ended)
-            self.rejected.update(changes.rejected)
+            for event in events:
+                self.attempts.add(event)
+                if event.type is EventType.STATUS_CHANGED:
+                    self._count_change(event)
+
+    def _count_change(self, event: AttemptEvent) -> None:
+        self.received += event.sequence == 1
+        if event.status in FINAL and event.previous_status not in FINAL:
+            self.ended[event.status, event.carrier or NO_CARRIER] += 1
+            if event.status is DeliveryStatus.REJECTED:
+                self.rejected[event.reason or ""] += 1
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,13 @@ class Parts:
         now = self.clock()
         found = self.database.read(measurements.measure, self.callers, now, sweep.LEASE)
         self.orders.update(now)
-        return [*self._orders(), *self._deliveries(found, now), *self._work(found, now), *self._carriers(found, now)]
+        return [
+            *self._orders(),
+            *self._attempts(),
+            *self._deliveries(found, now),
+            *self._work(found, now),
+            *self._carriers(found, now),
+        ]
 
     def _orders(self) -> Iterator[Metric]:
         yield CounterMetricFamily("order_sync_orders_received", "Orders received", self.orders.received)
@@ -151,6 +171,16 @@ class Parts:
         rejected: dict[Labels, float] = {(reason,): 0 for reason in Reason}
         rejected |= {(reason,): count for reason, count in self.orders.rejected.items()}
         yield _counter("orders_rejected", "Deliveries that ended rejected, by reason", "reason", rejected)
+
+    def _attempts(self) -> Iterator[Metric]:
+        counted = {group.carrier: figures for group, figures in self.orders.attempts.build().by(By.CARRIER)}
+        figures = {name: Figures() for name in self.carriers} | counted
+        ended = {(name, outcome): each.ended[outcome] for name, each in figures.items() for outcome in OUTCOMES}
+        yield _counter("attempts_ended", "Orders that ended at a carrier, by outcome", "carrier outcome", ended)
+        for milestone in (Milestone.PICKUP, Milestone.DOOR):
+            text = f"Time from the carrier's answer to the {milestone}, of orders that ended"
+            minutes = {name: each.minutes[milestone] for name, each in figures.items()}
+            yield _histogram(f"time_to_{milestone}_seconds", text, minutes)
 
     def _deliveries(self, found: Measurements, now: datetime) -> Iterator[Metric]:
         open_: dict[Labels, float] = {(status,): 0 for status in DeliveryStatus if status not in FINAL}
@@ -281,6 +311,16 @@ def _counter(name: str, description: str, labels: str, values: Mapping[Any, floa
     """Return a counter with a value for each combination of its labels."""
     family = CounterMetricFamily(f"order_sync_{name}", description, labels=labels.split())
     return _filled(family, values)
+
+
+def _histogram(name: str, description: str, minutes: Mapping[str, Counter[int]]) -> Metric:
+    """Return the histogram of durations for each carrier. `minutes` says how often each duration occurred."""
+    family = HistogramMetricFamily(f"order_sync_{name}", description, labels=["carrier"])
+    for carrier, counts in minutes.items():
+        buckets = [(f"{60.0 * limit}", sum(counts[each] for each in counts if each <= limit)) for limit in MINUTES]
+        total = 60 * sum(each * count for each, count in counts.items())
+        family.add_metric([carrier], [*buckets, ("+Inf", counts.total())], total)
+    return family
 
 
 def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[Any, float]) -> Metric:
