@@ -16,6 +16,10 @@ from worker.domain import lifecycle
 SINCE = ("--since", "2026-11-21T00:00:00Z")
 
 
+def of_one(minutes: int) -> dict[str, int]:
+    return {"count": 1, "median": minutes, "p90": minutes}
+
+
 def cells(line: str) -> list[str]:
     return [each.strip() for each in line.split("  ") if each.strip()]
 
@@ -63,7 +67,6 @@ def test_the_figures_are_divided_by_store_and_by_local_hour(command_line: Comman
 @pytest.mark.usefixtures("delivered")
 def test_the_report_is_written_as_json(command_line: CommandLine) -> None:
     until = ("--until", "2026-11-22T00:00:00Z")
-    one, spread = {"count": 1}, lambda value: {"median": value, "p90": value}
     (document,) = command_line("carriers", "report", *SINCE, *until, "--json").documents
     assert document == {
         "carrier": "cervo",
@@ -77,8 +80,8 @@ def test_the_report_is_written_as_json(command_line: CommandLine) -> None:
         "ended": {"delivered": 1},
         "refused": {},
         "cancelled_by": {},
-        "minutes": {"courier": one | spread(5), "pickup": one | spread(20), "door": one | spread(35)},
-        "minutes_late": one | spread(5),
+        "minutes": {"courier": of_one(5), "pickup": of_one(20), "door": of_one(35)},
+        "minutes_late": of_one(5),
         "times": 3,
         "estimated_times": 0,
         "callbacks_expected": False,

@@ -1,6 +1,5 @@
-"""The metrics measure the open work and the new events, and read neither old deliveries nor old events."""
+"""The metrics measure the open work, and do not read old deliveries."""
 
-from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -8,17 +7,15 @@ from typing import Any
 
 from sqlalchemy import text
 
-from schemas.events import EventType
-from schemas.status import AttemptState, Cause, DeliveryStatus, Reason
+from schemas.status import AttemptState
 from tests.database.samples import ID, LATER, NOW, begun, changed, place
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import callbacks, carrier_calls, measurements
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.database.due_work import OldestStep
-from worker.database.measurements import CallTimes, Measurements, OrderChanges
-from worker.domain.delivery import Change, Delivery, Event, Step
-from worker.domain.lifecycle import snapshot
+from worker.database.measurements import CallTimes, Measurements
+from worker.domain.delivery import Change, Step
 from worker.http.call import Verdict
 from worker.services.system_health import stored_state
 
@@ -28,25 +25,6 @@ MINUTE = timedelta(minutes=1)
 
 def measure(database: Database) -> Measurements:
     return database.read(measurements.measure, ["borzo", "cervo"], LATER)
-
-
-def ended(status: DeliveryStatus, **more: Any) -> Any:
-    """Return the decision that ends a delivery."""
-
-    def decide(delivery: Delivery) -> Change:
-        after = replace(
-            delivery,
-            status=status,
-            previous_status=delivery.status,
-            sequence=delivery.sequence + 1,
-            step=None,
-            next_run_at=None,
-            **more,
-        )
-        data = snapshot(after, delivery.active, Cause.POLL, NOW)
-        return Change(after, (Event(EventType.STATUS_CHANGED, after.sequence, NOW, data),))
-
-    return decide
 
 
 def test_an_empty_database_has_no_open_work(database: Database) -> None:
@@ -97,29 +75,6 @@ def test_the_callbacks_that_wait_are_measured(database: Database) -> None:
         database.write(callbacks.save, "borzo", sent, NOW + seconds * MINUTE, CallbackKey(), attempt_id)
     found = replace(measure(database), read_at={}, unknown_since={}, deliveries={})
     assert found == replace(NOTHING, waiting_callbacks=1, callbacks_at={"borzo": NOW + MINUTE})
-
-
-def test_received_and_ended_orders_are_counted_between_two_positions(database: Database) -> None:
-    first, second, third = place(database, "1", "2", "3")
-    changed(database, [second], begun)
-    start = database.read(measurements.newest_event)
-    changed(database, [first], ended(DeliveryStatus.REJECTED, reason=Reason.NO_COURIER))
-    changed(database, [second], ended(DeliveryStatus.DELIVERED))
-    changed(database, [second], ended(DeliveryStatus.DELIVERED, detail="with_items"))
-    changed(database, [third], ended(DeliveryStatus.CANCELLED, carrier=None))
-    until = database.read(measurements.newest_event)
-    place(database, "4")
-    assert database.read(measurements.order_changes, 0, start) == OrderChanges(received=3)
-    assert database.read(measurements.order_changes, start, until) == OrderChanges(
-        ended=Counter(
-            {
-                (DeliveryStatus.REJECTED, ""): 1,
-                (DeliveryStatus.DELIVERED, "deliverit"): 1,
-                (DeliveryStatus.CANCELLED, ""): 1,
-            }
-        ),
-        rejected=Counter({"no_courier": 1}),
-    )
 
 
 COPIES = """

@@ -8,12 +8,17 @@ from dataclasses import replace
 from datetime import timedelta
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import fakeredis
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.status import AttentionReason
+from schemas.events import EventType
+from schemas.status import AttentionReason, Cause, DeliveryStatus, Reason
+from tests.database.samples import begun, place
+from tests.database.samples import changed as changed_deliveries
+from tests.domain.scenario import observed
 from tests.web.edge import NOW, Edge, sample
 from worker.bus import streams
 from worker.bus.streams import Bus
@@ -22,16 +27,20 @@ from worker.database import accounts, callbacks, carrier_calls, deliveries, leas
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.database.search import Filter, search
-from worker.domain.delivery import Change
+from worker.domain import lifecycle
+from worker.domain.delivery import Change, Delivery, Event
+from worker.domain.lifecycle import snapshot
 from worker.http.call import CallClass, Operation, Verdict
 from worker.local.demo.orders import placed
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
 from worker.web.checks import Check, run_all
+from worker.web.counters import OrderCounts
 
 TOKEN = "kEX0u5bq2bBPnlm3cBbLx7jBqD3q8n1A"
 EXIST = {
     "order_sync_attention": 16,
+    "order_sync_attempts_ended_total": 15,
     "order_sync_breaker_open": 9,
     "order_sync_callback_age_seconds": 2,
     "order_sync_callbacks_total": 12,
@@ -54,6 +63,12 @@ EXIST = {
     "order_sync_step_overdue_seconds": 19,
     "order_sync_stream_lag_seconds": 1,
     "order_sync_sweep_age_seconds": 1,
+    "order_sync_time_to_door_seconds_bucket": 30,
+    "order_sync_time_to_door_seconds_count": 3,
+    "order_sync_time_to_door_seconds_sum": 3,
+    "order_sync_time_to_pickup_seconds_bucket": 30,
+    "order_sync_time_to_pickup_seconds_count": 3,
+    "order_sync_time_to_pickup_seconds_sum": 3,
     "order_sync_unknown_outcome_age_seconds": 3,
     "order_sync_write_backs_waiting": 1,
 }
@@ -183,6 +198,73 @@ def test_recorded_calls_are_counted_once_even_if_their_records_are_deleted(edge:
         for le in ("0.25", "0.5", "1.0", "2.5", "+Inf")
     ]
     assert buckets == [0, 2, 2, 3, 3]
+
+
+def final(status: DeliveryStatus, **more: Any) -> Any:
+    """Return the decision that ends a delivery."""
+
+    def decide(delivery: Delivery) -> Change:
+        sequence = delivery.sequence + 1
+        after = replace(delivery, status=status, previous_status=delivery.status, sequence=sequence, **more)
+        data = snapshot(after, delivery.active, Cause.POLL, NOW)
+        ended = replace(after, step=None, next_run_at=None)
+        return Change(ended, (Event(EventType.STATUS_CHANGED, sequence, NOW, data),))
+
+    return decide
+
+
+def test_a_delivery_that_ends_again_is_not_counted_again(database: Database) -> None:
+    orders = OrderCounts(database)
+    orders.update(NOW)
+    first, second, third = place(database, "1", "2", "3")
+    changed_deliveries(database, [second], begun)
+    changed_deliveries(database, [first], final(DeliveryStatus.REJECTED, reason=Reason.NO_COURIER))
+    changed_deliveries(database, [second], final(DeliveryStatus.DELIVERED))
+    changed_deliveries(database, [second], final(DeliveryStatus.DELIVERED, detail="with_items"))
+    changed_deliveries(database, [third], final(DeliveryStatus.CANCELLED, carrier=None))
+    for seconds in (1, 31):
+        orders.update(NOW + timedelta(seconds=seconds))
+    assert (orders.received, orders.ended, orders.rejected) == (
+        3,
+        Counter(
+            {
+                (DeliveryStatus.REJECTED, ""): 1,
+                (DeliveryStatus.DELIVERED, "deliverit"): 1,
+                (DeliveryStatus.CANCELLED, ""): 1,
+            }
+        ),
+        Counter({"no_courier": 1}),
+    )
+
+
+def test_an_order_that_ended_at_a_carrier_is_in_its_histograms(edge: Edge) -> None:
+    now = [NOW]
+    edge.rebuild(clock=lambda: now[0])
+    before = series(edge, zero=True)
+    edge.book(TOKEN)
+    (delivery,) = edge.container.database.read(search, Filter(), 1)
+    for minute, status in ((0, "created"), (12, "picked_up"), (40, "delivered")):
+        seen, at = [observed(status, ref="R-1")], NOW + timedelta(minutes=minute)
+        edge.container.database.persist(
+            deliveries.update,
+            [delivery.id],
+            lambda each, seen=seen, at=at: lifecycle.apply_observations(  # type: ignore[misc]
+                each, each.attempts[0].id, seen, edge.container.terms, at, Cause.POLL
+            ),
+        )
+    for seconds in (1, 31):
+        now[0] = NOW + timedelta(seconds=seconds)
+        found = changed(edge, before)
+    histograms = {name: value for name, value in found.items() if "time_to" in name and "le=" not in name}
+    assert found["order_sync_attempts_ended_total carrier=cervo outcome=delivered"] == 1
+    assert histograms == {
+        "order_sync_time_to_pickup_seconds_count carrier=cervo": 1,
+        "order_sync_time_to_pickup_seconds_sum carrier=cervo": 720,
+        "order_sync_time_to_door_seconds_count carrier=cervo": 1,
+        "order_sync_time_to_door_seconds_sum carrier=cervo": 2400,
+    }
+    limits = [float(name.rpartition("=")[2]) for name in found if "time_to_door_seconds_bucket" in name]
+    assert sorted(limits) == [2700, 3600, 5400, 7200, inf]
 
 
 @pytest.mark.fault("F-58")

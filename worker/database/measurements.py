@@ -5,26 +5,20 @@ The metrics get everything else from `worker.services.system_health`, as the tro
 No query reads all deliveries, so the cost grows with the open deliveries and with the events since the last scrape.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic_core import from_json
-from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, or_, select, text
+from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, select, text
 
-from schemas.events import EventType
-from schemas.status import FINAL, DeliveryStatus
 from worker.database import deliveries, write_backs
-from worker.database.tables import ATTEMPT, CALLBACK, CARRIER_CALL, EVENT
+from worker.database.tables import ATTEMPT, CALLBACK, CARRIER_CALL
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
 """The condition of the index `attempt_live`. A database uses the index only if the texts are equal."""
-_ENDED = '"final":true'
 _WAITING_CALLBACKS = (
     select(func.count()).select_from(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_not(None))
 )
-_PAGE = 1000
 BOUNDS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 """The bounds of the durations by which calls are counted, in milliseconds."""
 CallKey = tuple[str, str, str]
@@ -49,17 +43,6 @@ class Measurements:
     """The stored callbacks of known attempts that are not applied yet."""
     callbacks_at: Mapping[str, datetime]
     """When the newest callback arrived, by account."""
-
-
-@dataclass(slots=True)
-class OrderChanges:
-    """The orders that were received, and the deliveries that ended, in a part of the outbox."""
-
-    received: int = 0
-    ended: Counter[tuple[DeliveryStatus, str]] = field(default_factory=Counter)
-    """The number of ended deliveries by status and carrier; the carrier is empty if no carrier was chosen."""
-    rejected: Counter[str] = field(default_factory=Counter)
-    """The number of rejected deliveries by reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,33 +99,6 @@ def _callbacks_at(connection: Connection, names: Iterable[str]) -> dict[str, dat
     newest = select(CALLBACK.c.received_at).order_by(CALLBACK.c.position.desc()).limit(1)
     found = {name: connection.scalar(newest.where(CALLBACK.c.carrier == name)) for name in names}
     return {name: received_at for name, received_at in found.items() if received_at is not None}
-
-
-def newest_event(connection: Connection) -> int:
-    """Return the position of the newest event; 0 when there is none."""
-    return connection.scalar(select(func.max(EVENT.c.position))) or 0
-
-
-def order_changes(connection: Connection, after: int, until: int) -> OrderChanges:
-    """Count the orders received and ended in the events after one position, up to another."""
-    counted = OrderChanges()
-    these = (EVENT.c.position > after) & (EVENT.c.position <= until)
-    either = or_(EVENT.c.sequence == 1, EVENT.c.body.contains(_ENDED))
-    query = select(EVENT.c.sequence, EVENT.c.body).where(these, either).order_by(EVENT.c.position)
-    for row in connection.execute(query, execution_options={"yield_per": _PAGE}):
-        event = from_json(row.body)
-        if event["type"] == EventType.STATUS_CHANGED:
-            _count(counted, row.sequence, event["data"])
-    return counted
-
-
-def _count(counted: OrderChanges, sequence: int, data: Mapping[str, str | None]) -> None:
-    status, previous = data["status"], data["previous_status"]
-    counted.received += sequence == 1
-    if status in FINAL and previous not in FINAL:
-        counted.ended[DeliveryStatus(status), data["carrier"] or ""] += 1
-        if status == DeliveryStatus.REJECTED:
-            counted.rejected[data["reason"] or ""] += 1
 
 
 def newest_call(connection: Connection) -> int:

@@ -5,6 +5,7 @@ queues. If a part does not answer within two seconds, its series are missing and
 Every other series exists from the start, at zero.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,7 @@ from worker.database.accounts import EVERY_ACCOUNT, Pause
 from worker.database.database import Database
 from worker.database.measurements import BOUNDS, CallTimes, Measurements
 from worker.domain.delivery import Step
+from worker.domain.report import OUTCOMES, By, Figures, Milestone
 from worker.enqueue import TaskQueue
 from worker.http.account import ApiAccount
 from worker.http.call import Operation, Verdict
@@ -39,6 +41,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 Labels = tuple[str, ...]
 """The values of a metric's labels, in the order of their names."""
+MINUTES = (5, 10, 15, 20, 30, 45, 60, 90, 120)
+"""The limits of the buckets of the histograms of times to the pickup and to the door."""
 PAUSED_BY = ("carrier", "database", "operator")
 NO_CARRIER = ""
 ANSWERS = (
@@ -106,6 +110,7 @@ class Parts:
         self.calls.update(now)
         return [
             *self._orders(),
+            *self._attempts(),
             *self._deliveries(found, now),
             *self._work(stored, found, now),
             *self._carriers(stored, found, now),
@@ -122,6 +127,16 @@ class Parts:
         rejected: dict[Labels, float] = {(reason,): 0 for reason in Reason}
         rejected |= {(reason,): count for reason, count in self.orders.rejected.items()}
         yield _counter("orders_rejected", "Deliveries that ended rejected, by reason", "reason", rejected)
+
+    def _attempts(self) -> Iterator[Metric]:
+        counted = {group.carrier: figures for group, figures in self.orders.attempts.build().by(By.CARRIER)}
+        figures = {name: Figures() for name in self.carriers} | counted
+        ended = {(name, outcome): each.ended[outcome] for name, each in figures.items() for outcome in OUTCOMES}
+        yield _counter("attempts_ended", "Orders that ended at a carrier, by outcome", "carrier outcome", ended)
+        for milestone in (Milestone.PICKUP, Milestone.DOOR):
+            text = f"Time from the carrier's answer to the {milestone}, of orders that ended"
+            minutes = {name: each.minutes[milestone] for name, each in figures.items()}
+            yield _histogram(f"time_to_{milestone}_seconds", text, minutes)
 
     def _deliveries(self, found: Measurements, now: datetime) -> Iterator[Metric]:
         open_: dict[Labels, float] = {(status,): 0 for status in DeliveryStatus if status not in FINAL}
@@ -266,6 +281,16 @@ def _counter(name: str, description: str, labels: str, values: Mapping[Any, floa
     """Return a counter with a value for each combination of its labels."""
     family = CounterMetricFamily(f"order_sync_{name}", description, labels=labels.split())
     return _filled(family, values)
+
+
+def _histogram(name: str, description: str, minutes: Mapping[str, Counter[int]]) -> Metric:
+    """Return the histogram of durations for each carrier. `minutes` says how often each duration occurred."""
+    family = HistogramMetricFamily(f"order_sync_{name}", description, labels=["carrier"])
+    for carrier, counts in minutes.items():
+        buckets = [(f"{60.0 * limit}", sum(counts[each] for each in counts if each <= limit)) for limit in MINUTES]
+        total = 60 * sum(each * count for each, count in counts.items())
+        family.add_metric([carrier], [*buckets, ("+Inf", counts.total())], total)
+    return family
 
 
 def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[Any, float]) -> Metric:

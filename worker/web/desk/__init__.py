@@ -36,6 +36,7 @@ from worker.web.desk.delivery import DeliveryPage
 from worker.web.desk.live import Live
 from worker.web.desk.login import Login
 from worker.web.desk.pages import Pages, Snapshot, environment
+from worker.web.desk.report import ReportPage
 from worker.web.desk.views import Views
 
 STATIC = Path(__file__).parent / "static"
@@ -63,6 +64,7 @@ def build(
             Route("/deliveries/{id}", delivery.show),
             Route("/deliveries/{id}/customer", post(bodies, delivery.show_customer), methods=["POST"]),
             Route("/carriers", views.carriers),
+            Route("/carriers/report", ReportPage(container, pages, ticks).show),
             Route("/messages", views.messages),
             Route("/messages/{id}", views.message),
             Route("/messages/{id}", post(bodies, views.message_text), methods=["POST"]),
