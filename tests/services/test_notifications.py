@@ -177,6 +177,15 @@ def test_nothing_is_over_while_redis_is_away_and_hides_what_is_wrong(
     assert told.team.titles == ["Messages are not read", "Redis does not answer"]
 
 
+def test_a_trouble_with_a_long_key_prevents_no_notification(told: Told, postgres_url: str) -> None:
+    with closing(Database(postgres_url)) as database:
+        told.processes = {"one": told.process(database)}
+        path = "".join(chr(0x4E00 + number * 7 % 20_000) for number in range(5000))
+        told.processes["one"].troubles = Found(f"dead_letters:{path}")  # type: ignore[assignment]
+        told.run(2)
+    assert len(told.team.titles) == 1
+
+
 class Found:
     """The troubles that are found."""
 

@@ -26,6 +26,9 @@ LASTS = timedelta(seconds=30)
 """How long ago a trouble must have begun before the first message."""
 OVER = timedelta(minutes=2)
 """How long a trouble must be gone before it is over. Until then, it goes on when it comes back."""
+MAX_KEY = 500
+"""The most characters of a trouble's key that are stored, because PostgreSQL refuses an index entry of 2,700 bytes. The
+key may contain the path of a fault in a message."""
 LISTED = 20
 """The most troubles that one message names."""
 Send = Callable[[str, str], None]
@@ -57,7 +60,7 @@ class Notifications:
         if self._leads or self._outages:
             self._notify_of_outage(outage)
         if self._leads and not outage:
-            self._notify_of({each.key: each for each in found}, holder)
+            self._notify_of({each.key[:MAX_KEY]: each for each in found}, holder)
 
     def _take_lease(self, holder: str) -> bool:
         return self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS)
