@@ -425,7 +425,8 @@ class Container:
     def notifications(self) -> Notifications:
         """The service that notifies people of troubles."""
         channels = {name: notifier.send for name, notifier in self.notifiers.items()}
-        return Notifications(self.database, self.troubles, channels, self.clock)
+        quiet = {name: channel.quiet for name, channel in self.settings.notify.items()}
+        return Notifications(self.database, self.troubles, channels, self.clock, quiet)
 
     # --- start and end ------------------------------------------------------------------------------------------------
 

@@ -548,6 +548,14 @@ def test_the_file_of_trusted_certificates_must_exist() -> None:
     assert load({"SSL_CERT_FILE": "nowhere.pem", "ORDER_SYNC_CA_BUNDLE": ""}).ca_bundle == ""
 
 
+def test_a_notification_channel_may_have_quiet_hours() -> None:
+    assert read(NOTIFY__TEAM__URL="json://localhost", NOTIFY__TEAM__QUIET="22:00-07:00").notify["team"].quiet == (
+        "22:00-07:00"
+    )
+    with pytest.raises(SettingsError, match=re.escape("notify.team.quiet: ")):
+        read(NOTIFY__TEAM__URL="json://localhost", NOTIFY__TEAM__QUIET="22-7")
+
+
 # --- the store directory ---
 
 

@@ -15,7 +15,7 @@ from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.database.notices import Notice
 from worker.domain.attention import key_of_more
-from worker.domain.trouble import Trouble
+from worker.domain.trouble import Trouble, is_quiet
 from worker.errors import NotSentError
 from worker.services.system_troubles import SystemTrouble, database_unavailable
 from worker.services.troubles import Troubles
@@ -44,6 +44,8 @@ class Notifications:
     channels: Mapping[str, Send]
     """The channels by name."""
     clock: Clock
+    quiet: Mapping[str, str] = field(default_factory=dict)
+    """The quiet hours of channels by name, by the clocks of the stores."""
     _leads: bool = field(default=False, init=False)
     _outages: dict[str, list[Notice]] = field(default_factory=dict, init=False)
     """The notices of an outage of the database by channel, which cannot be stored. Only the process that had the lease
@@ -83,7 +85,9 @@ class Notifications:
         """Send a channel the messages that are due; return the channel's notices from now on."""
         now = self.clock()
         current = _refreshed(channel, known, found, now)
-        began = [each for each in current if each.key in found and not each.notified and now - each.since >= LASTS]
+        quiet = self.quiet.get(channel, "")
+        urgent = {key for key, each in found.items() if not is_quiet(each, quiet, now)}
+        began = [each for each in current if each.key in urgent and not each.notified and now - each.since >= LASTS]
         if began and self._send(channel, *_beginning([found[each.key] for each in began])):
             current = [replace(each, notified=each.notified or each in began) for each in current]
         gone = [each for each in current if each.gone_since is not None and now - each.gone_since >= OVER]
