@@ -34,7 +34,7 @@ from worker.resilience.bulkhead import Bulkhead
 from worker.resilience.call_journal import CallJournal
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
-from worker.resilience.rate_limiter import RateLimiter
+from worker.resilience.rate_limiter import Outage, RateLimiter
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
 from worker.services.backfill import Backfill
@@ -151,19 +151,24 @@ class Container:
         return {name: proxy for name, proxy in found.items() if proxy}
 
     @cached_property
+    def redis_outage(self) -> Outage:
+        """What this process knows of an outage of Redis."""
+        return Outage()
+
+    @cached_property
     def rate_limiter(self) -> RateLimiter:
         """The rate limits, which all processes share."""
-        return RateLimiter(streams.connect(self.settings.redis))
+        return RateLimiter(streams.connect(self.settings.redis), outage=self.redis_outage)
 
     @cached_property
     def breaker(self) -> CircuitBreaker:
         """The circuit breakers, which all processes share."""
-        return CircuitBreaker(streams.connect(self.settings.redis))
+        return CircuitBreaker(streams.connect(self.settings.redis), outage=self.redis_outage)
 
     @cached_property
     def quote_cache(self) -> QuoteCache:
         """The cache of quoted prices, which all processes share."""
-        return QuoteCache(streams.connect(self.settings.redis))
+        return QuoteCache(streams.connect(self.settings.redis), outage=self.redis_outage)
 
     @cached_property
     def bulkhead(self) -> Bulkhead[WakeUp]:
@@ -445,7 +450,8 @@ class Container:
     def notifications(self) -> Notifications:
         """The service that notifies people of troubles."""
         channels = {name: notifier.send for name, notifier in self.notifiers.items()}
-        return Notifications(self.database, self.troubles, channels, self.clock)
+        quiet = {name: channel.quiet for name, channel in self.settings.notify.items()}
+        return Notifications(self.database, self.troubles, channels, self.clock, quiet)
 
     # --- start and end ------------------------------------------------------------------------------------------------
 

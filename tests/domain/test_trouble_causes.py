@@ -95,7 +95,7 @@ def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carr
         explanation="The order was sent to the carrier at 18:00:00, and nothing shows whether it arrived "
         "(no answer within the deadline). No other carrier is asked until you know.",
         count=1,
-        orders=(TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP),),
+        orders=(TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP, "Europe/Copenhagen"),),
         account="cervo",
         store_id="17",
         deadline=PICKUP,

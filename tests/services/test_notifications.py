@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,13 @@ from sqlalchemy.exc import OperationalError
 from tests.services.simulation import Simulation, order_document
 from worker.database import accounts
 from worker.database.database import Database
-from worker.domain.trouble import Severity, Trouble
+from worker.domain.trouble import Severity, Trouble, TroubledOrder
 from worker.errors import NotSentError
 from worker.services.notifications import LASTS, LEASE_SECONDS, Notifications, Send
 
 PAUSED = "borzo is paused by an operator"
+NIGHT = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+"""21:00 in Copenhagen and 17:00 in São Paulo."""
 
 
 class Channel:
@@ -177,29 +179,72 @@ def test_nothing_is_over_while_redis_is_away_and_hides_what_is_wrong(
     assert told.team.titles == ["Messages are not read", "Redis does not answer"]
 
 
+@pytest.mark.parametrize(
+    ("severity", "hours", "count", "zones", "sent"),
+    [
+        (Severity.WAITING, "18:00-07:00", 2, ["Europe/Copenhagen", "Europe/London"], []),
+        (Severity.WAITING, "18:00-07:00", 2, ["Europe/Copenhagen", "America/Sao_Paulo"], ["Title"]),
+        (Severity.WAITING, "18:00-07:00", 2, ["Europe/Copenhagen", None], ["Title"]),
+        (Severity.WAITING, "18:00-07:00", 3, ["Europe/Copenhagen", "Europe/Paris"], ["Title"]),
+        (Severity.WAITING, "22:00-07:00", 1, ["Europe/Copenhagen"], ["Title"]),
+        (Severity.WAITING, "", 1, ["Europe/Copenhagen"], ["Title"]),
+        (Severity.LATE, "18:00-07:00", 1, ["Europe/Copenhagen"], ["Title"]),
+        (Severity.UNKNOWN_OUTCOME, "18:00-07:00", 1, ["Europe/Copenhagen"], ["Title"]),
+        (Severity.SYSTEM, "18:00-07:00", 0, [], ["Title"]),
+    ],
+)
+def test_orders_that_can_wait_are_not_reported_in_the_quiet_hours_of_their_stores(
+    severity: Severity, hours: str, count: int, zones: list[str | None], sent: list[str], told: Told
+) -> None:
+    told.simulation.now = NIGHT
+    orders = tuple(TroubledOrder("d", "2011", "demo", "17", "queued", None, zone) for zone in zones)
+    told.processes = {"one": told.process()}
+    told.processes["one"].quiet = {"team": hours}
+    told.processes["one"].troubles = Found(Trouble("key", "kind", severity, "Title", "", count, orders))  # type: ignore[assignment]
+    told.run(3)
+    assert (told.team.titles, told.pager.titles) == (sent, ["Title"])
+    told.simulation.now = NIGHT + timedelta(hours=14)
+    told.run(2)
+    assert told.team.titles == ["Title"]
+
+
+def test_a_trouble_with_a_long_key_prevents_no_notification(told: Told, postgres_url: str) -> None:
+    with closing(Database(postgres_url)) as database:
+        told.processes = {"one": told.process(database)}
+        path = "".join(chr(0x4E00 + number * 7 % 20_000) for number in range(5000))
+        told.processes["one"].troubles = Found(*titled(f"dead_letters:{path}"))  # type: ignore[assignment]
+        told.run(2)
+    assert len(told.team.titles) == 1
+
+
 class Found:
     """The troubles that are found."""
 
-    def __init__(self, *keys: str) -> None:
-        self.keys = keys
+    def __init__(self, *troubles: Trouble) -> None:
+        self.troubles = troubles
 
     def find(self) -> list[Trouble]:
-        return [Trouble(key, key.partition(":")[0], Severity.WAITING, f"Title of {key}", "") for key in self.keys]
+        return list(self.troubles)
+
+
+def titled(*keys: str) -> tuple[Trouble, ...]:
+    """Return troubles with these keys."""
+    return tuple(Trouble(key, key.partition(":")[0], Severity.WAITING, f"Title of {key}", "") for key in keys)
 
 
 def test_an_order_s_trouble_is_not_over_while_more_orders_need_an_operator_than_have_a_trouble(told: Told) -> None:
-    found = Found("went_backwards:1", "unknown_store:2")
+    found = Found(*titled("went_backwards:1", "unknown_store:2"))
     told.processes = {"one": told.process()}
     told.processes["one"].troubles = found  # type: ignore[assignment]
     told.run(2)
-    found.keys = ("went_backwards:3", "went_backwards:*")
+    found.troubles = titled("went_backwards:3", "went_backwards:*")
     told.run(7)
     assert told.team.titles == [
         "2 troubles need somebody",
         "2 troubles need somebody",
         "Over: Title of unknown_store:2",
     ]
-    found.keys = ("went_backwards:3",)
+    found.troubles = titled("went_backwards:3")
     told.run(5)
     assert told.team.titles[3:] == ["2 troubles are over"]
 

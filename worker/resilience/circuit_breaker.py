@@ -172,8 +172,10 @@ class CircuitBreaker:
         prefix: str = "osync:breaker:",
         clock: Callable[[], datetime] | None = None,
         timings: BreakerTimings = TIMINGS,
+        outage: Outage | None = None,
     ) -> None:
-        self._redis, self._prefix, self._clock, self._timings, self._outage = client, prefix, clock, timings, Outage()
+        self._redis, self._prefix, self._clock, self._timings = client, prefix, clock, timings
+        self._outage = outage or Outage()
         numbers = _numbers(timings)
         self._scripts = {each: client.register_script(_with_numbers(_PREAMBLE + each, numbers)) for each in _SCRIPTS}
 

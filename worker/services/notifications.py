@@ -15,7 +15,7 @@ from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.database.notices import Notice
 from worker.domain.attention import key_of_more
-from worker.domain.trouble import Trouble
+from worker.domain.trouble import Trouble, is_quiet
 from worker.errors import NotSentError
 from worker.services.system_troubles import SystemTrouble, database_unavailable
 from worker.services.troubles import Troubles
@@ -26,6 +26,9 @@ LASTS = timedelta(seconds=30)
 """How long ago a trouble must have begun before the first message."""
 OVER = timedelta(minutes=2)
 """How long a trouble must be gone before it is over. Until then, it goes on when it comes back."""
+MAX_KEY = 500
+"""The most characters of a trouble's key that are stored, because PostgreSQL refuses an index entry of 2,700 bytes. The
+key may contain the path of a fault in a message."""
 LISTED = 20
 """The most troubles that one message names."""
 Send = Callable[[str, str], None]
@@ -41,6 +44,8 @@ class Notifications:
     channels: Mapping[str, Send]
     """The channels by name."""
     clock: Clock
+    quiet: Mapping[str, str] = field(default_factory=dict)
+    """The quiet hours of channels by name, by the clocks of the stores."""
     _leads: bool = field(default=False, init=False)
     _outages: dict[str, list[Notice]] = field(default_factory=dict, init=False)
     """The notices of an outage of the database by channel, which cannot be stored. Only the process that had the lease
@@ -57,7 +62,7 @@ class Notifications:
         if self._leads or self._outages:
             self._notify_of_outage(outage)
         if self._leads and not outage:
-            self._notify_of({each.key: each for each in found}, holder)
+            self._notify_of({each.key[:MAX_KEY]: each for each in found}, holder)
 
     def _take_lease(self, holder: str) -> bool:
         return self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS)
@@ -80,7 +85,9 @@ class Notifications:
         """Send a channel the messages that are due; return the channel's notices from now on."""
         now = self.clock()
         current = _refreshed(channel, known, found, now)
-        began = [each for each in current if each.key in found and not each.notified and now - each.since >= LASTS]
+        quiet = self.quiet.get(channel, "")
+        urgent = {key for key, each in found.items() if not is_quiet(each, quiet, now)}
+        began = [each for each in current if each.key in urgent and not each.notified and now - each.since >= LASTS]
         if began and self._send(channel, *_beginning([found[each.key] for each in began])):
             current = [replace(each, notified=each.notified or each in began) for each in current]
         gone = [each for each in current if each.gone_since is not None and now - each.gone_since >= OVER]

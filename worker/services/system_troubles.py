@@ -223,7 +223,7 @@ def database_unavailable() -> Trouble:
         K.DATABASE_UNAVAILABLE,
         Severity.SYSTEM,
         "The database does not answer",
-        "Nothing goes on, and what else is wrong cannot be shown.",
+        "Nothing goes on, and what else is wrong cannot be shown. `order-sync check` says why it does not answer.",
     )
 
 
