@@ -39,6 +39,7 @@ from worker.services.accounts import CarrierAccounts
 from worker.services.backfill import Backfill
 from worker.services.callback_gaps import CallbackGaps
 from worker.services.callbacks import Callbacks
+from worker.services.candidates import Candidates
 from worker.services.carrier_actions import CarrierActions
 from worker.services.carrier_calls import CarrierCalls
 from worker.services.crash_recovery import CrashRecovery
@@ -383,6 +384,11 @@ class Container:
     def timelines(self) -> Timelines:
         """The service that shows the history of a delivery."""
         return Timelines(self.database, self.file_shops)
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """The service that searches a carrier's list for an order whose id we do not know."""
+        return Candidates(self.codecs, self.database, self.account_health, self.terms, self.clock)
 
     @cached_property
     def decisions(self) -> Decisions:

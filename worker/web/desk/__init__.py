@@ -62,6 +62,7 @@ def build(
             Route("/deliveries", views.deliveries),
             Route("/deliveries/{id}", delivery.show),
             Route("/deliveries/{id}/customer", post(bodies, delivery.show_customer), methods=["POST"]),
+            Route("/deliveries/{id}/candidates", post(bodies, delivery.show_candidates), methods=["POST"]),
             Route("/carriers", views.carriers),
             Route("/messages", views.messages),
             Route("/messages/{id}", views.message),
