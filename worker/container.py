@@ -40,6 +40,7 @@ from worker.services.accounts import CarrierAccounts
 from worker.services.backfill import Backfill
 from worker.services.callback_gaps import CallbackGaps
 from worker.services.callbacks import Callbacks
+from worker.services.candidates import Candidates
 from worker.services.carrier_actions import CarrierActions
 from worker.services.carrier_calls import CarrierCalls
 from worker.services.carrier_report import CarrierReports
@@ -415,6 +416,11 @@ class Container:
     def carrier_reports(self) -> CarrierReports:
         """The service that reports how well each carrier account does its work."""
         return CarrierReports(self.database, self.file_shops)
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """The service that searches a carrier's list for an order whose id we do not know."""
+        return Candidates(self.codecs, self.database, self.account_health, self.terms, self.clock)
 
     @cached_property
     def decisions(self) -> Decisions:

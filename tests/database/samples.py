@@ -188,7 +188,7 @@ def full(delivery: Delivery) -> Delivery:
         lookups=3,
         cancel_requested_at=NOW,
         cancel_checks=2,
-        cancel_refused=True,
+        cancel_refused_at=NOW,
         offer_unclear_since=NOW,
         awaiting_operator=True,
         reported_anomalies=("driverGone",),

@@ -13,6 +13,7 @@ from schemas.documents import documents
 from schemas.json_reader import MalformedError
 from schemas.messages import Cancellation, Message, read_fields, read_message
 from schemas.order import Customer, DeliveryType, Dropoff, Item, Order, Payment, fingerprint
+from schemas.phones import masked
 from schemas.status import CancelledBy
 from tests.schemas.samples import event, with_field
 
@@ -362,3 +363,7 @@ def test_an_entry_without_a_message_is_refused_with_the_reason(fields: dict[byte
     with pytest.raises(MalformedError) as caught:
         read_fields(fields)
     assert str(caught.value) == reason
+
+
+def test_a_phone_number_is_masked() -> None:
+    assert [masked("+966500000012"), masked(None)] == ["•••12", ""]

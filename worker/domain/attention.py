@@ -98,7 +98,7 @@ CAUSES: Mapping[AttentionReason, _Cause] = {
         _By.ORDER,
         Severity.GOODS_ON_THE_ROAD,
         "{carrier} refuses to cancel order {order}",
-        "The order is no longer wanted, but the courier still comes.",
+        "The order is no longer wanted, and no read has shown that it ended, so the courier may still come{error}.",
         (Action.CANCEL, Action.REFRESH, Action.ATTENDED),
         "Please cancel {it}: it is no longer wanted.",
     ),

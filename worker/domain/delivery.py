@@ -135,7 +135,8 @@ class Attempt:
     """When the carrier was last asked to cancel. None before the first request, and while another request is needed."""
     cancel_checks: int = 0
     """How many reads since the last cancel request have failed to confirm the cancel."""
-    cancel_refused: bool = False
+    cancel_refused_at: datetime | None = None
+    """When the cancel was refused; None while it is not."""
     offer_unclear_since: datetime | None = None
     """When the carrier refused our answer to its offer. From this time on, the outcome of the offer is unclear."""
     awaiting_operator: bool = False
@@ -192,6 +193,11 @@ class Attempt:
         An attempt that was never sent is `queued` and brings no courier.
         """
         return self.ended_at is None and self.state != AttemptState.QUEUED
+
+    @property
+    def cancel_refused(self) -> bool:
+        """Whether the cancel was refused, by the carrier or because the courier has the goods."""
+        return self.cancel_refused_at is not None
 
     @property
     def cancel_requested(self) -> bool:

@@ -87,6 +87,11 @@ class AccountHealth:
         finally:
             self.leave(account, reading=reading)
 
+    def admit(self, account: str) -> Carrier:
+        """Return the codec of an account that may be read now, without a slot. Raises CarrierError if it may not."""
+        self._check_available(account, CallClass.READ)
+        return self._logged_in(account, CallClass.READ)
+
     def try_acquire(self, account: str) -> Carrier | None:
         """Occupy a slot of an account and return its codec; None if no order can be created there at once.
 
@@ -193,14 +198,14 @@ class AccountHealth:
 
     # --- results of calls ---------------------------------------------------------------------------------------------
 
-    def query(self, codec: Carrier, call: Call, parse: Callable[[Reply], T]) -> T:
+    def query(self, codec: Carrier, call: Call, parse: Callable[[Reply], T], *, within: float | None = None) -> T:
         """Send one call and return its parsed reply; record for the account whether the call succeeded.
 
-        Raises CarrierError.
+        The deadline is `within` seconds or the account's own deadline, whichever is shorter. Raises CarrierError.
         """
         account, reply = codec.account.name, None
         try:
-            reply = self.gateway.send_one(account, call, max_body=codec.capabilities.max_body)
+            reply = self.gateway.send_one(account, call, max_body=codec.capabilities.max_body, within=within)
             answer = parse(reply)
         except CarrierError as error:
             self.record_results(account, CallClass.READ, [(reply, error)])

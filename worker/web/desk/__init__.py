@@ -63,6 +63,7 @@ def build(
             Route("/deliveries", views.deliveries),
             Route("/deliveries/{id}", delivery.show),
             Route("/deliveries/{id}/customer", post(bodies, delivery.show_customer), methods=["POST"]),
+            Route("/deliveries/{id}/candidates", post(bodies, delivery.show_candidates), methods=["POST"]),
             Route("/carriers", views.carriers),
             Route("/carriers/report", ReportPage(container, pages, ticks).show),
             Route("/messages", views.messages),
