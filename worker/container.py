@@ -44,6 +44,7 @@ from worker.services.carrier_calls import CarrierCalls
 from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
+from worker.services.explanation import Explanations
 from worker.services.ingest import Ingest
 from worker.services.lost_commits import LostCommits
 from worker.services.notifications import Notifications
@@ -383,6 +384,11 @@ class Container:
     def timelines(self) -> Timelines:
         """The service that shows the history of a delivery."""
         return Timelines(self.database, self.file_shops)
+
+    @cached_property
+    def explanations(self) -> Explanations:
+        """The service that decides the stored inputs of a delivery again."""
+        return Explanations(self.database, self.accounts, self.terms, self.clock)
 
     @cached_property
     def decisions(self) -> Decisions:

@@ -61,6 +61,7 @@ def build(
             Route("/", views.needs_you),
             Route("/deliveries", views.deliveries),
             Route("/deliveries/{id}", delivery.show),
+            Route("/deliveries/{id}/explain", delivery.explain),
             Route("/deliveries/{id}/customer", post(bodies, delivery.show_customer), methods=["POST"]),
             Route("/carriers", views.carriers),
             Route("/messages", views.messages),

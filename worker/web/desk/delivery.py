@@ -34,6 +34,14 @@ class DeliveryPage:
         """Show a delivery without the customer's data."""
         return self._page(request, self._find(request), customer=False)
 
+    def explain(self, request: Request) -> Response:
+        """Show what today's code and settings decide about the stored inputs of a delivery."""
+        delivery = self._find(request)
+        found = self.services.explanations.of(delivery)
+        return self.pages.render(
+            request, "explain.html", delivery=delivery, findings=found, zone=ZoneInfo(_zone(delivery))
+        )
+
     def show_customer(self, request: Request, form: Form) -> Response:
         """Show a delivery with the customer's data, and record who asked for them, and why."""
         delivery = self._find(request)
@@ -54,7 +62,7 @@ class DeliveryPage:
             "delivery.html",
             delivery=delivery,
             customer=customer,
-            zone=ZoneInfo(delivery.store.timezone if delivery.store else "UTC"),
+            zone=ZoneInfo(_zone(delivery)),
             truth=truth_of(delivery, now),
             deadline=deadline_of(delivery, terms),
             actions=possible_actions(delivery),
@@ -62,6 +70,10 @@ class DeliveryPage:
             tags={each.id: reference_of(each.id) for each in delivery.attempts},
             timeline=self.services.timelines.of(delivery),
         )
+
+
+def _zone(delivery: Delivery) -> str:
+    return delivery.store.timezone if delivery.store else "UTC"
 
 
 def truth_of(delivery: Delivery, now: datetime) -> str:
