@@ -47,6 +47,7 @@ from worker.services.carrier_report import CarrierReports
 from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
+from worker.services.explanation import Explanations
 from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest
 from worker.services.lost_commits import LostCommits
@@ -421,6 +422,11 @@ class Container:
     def candidates(self) -> Candidates:
         """The service that searches a carrier's list for an order whose id we do not know."""
         return Candidates(self.codecs, self.database, self.account_health, self.terms, self.clock)
+
+    @cached_property
+    def explanations(self) -> Explanations:
+        """The service that decides the stored inputs of a delivery again."""
+        return Explanations(self.database, self.accounts, self.terms, self.clock)
 
     @cached_property
     def decisions(self) -> Decisions:

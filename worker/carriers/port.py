@@ -391,6 +391,12 @@ class Carrier(Protocol):
     def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
         """Return the observations of a callback. If none of them has a status, the callback only prompts a read."""
 
+    def meanings(self, raw: Raw) -> frozenset[DeliveryStatus | None]:
+        """Return every status that the codec's tables may give a carrier's status, depending on the attempt.
+
+        None among them means that it may have no status. That an order exists (`created`) may be left out.
+        """
+
     def probe(self) -> Call:
         """Build a harmless call, to check whether the carrier answers and, if possible, accepts the credentials."""
 

@@ -45,12 +45,13 @@ def insert_rows(connection: Connection, table: Table, rows: Rows, also: Table | 
 
 
 def insert_new(connection: Connection, table: Table, rows: Rows, *returned: str) -> set[tuple[Any, ...]]:
-    """Insert the rows that do not exist yet; return the named columns of the inserted rows."""
+    """Insert the rows that do not exist yet; return the named columns of the inserted rows, if any are named."""
     if not rows:
         return set()
     as_json, parameters = _parameters(connection, table, rows)
     statement = _insert_new(connection.dialect.name, table, tuple(rows[0]), returned, as_json=as_json)
-    return {tuple(row) for row in connection.execute(statement, parameters)}
+    result = connection.execute(statement, parameters)
+    return {tuple(row) for row in result} if returned else set()
 
 
 def update_rows(connection: Connection, table: Table, rows: Rows) -> None:
@@ -105,7 +106,7 @@ def _insert_keys(statement: Any, table: Table, into: Table) -> Any:
 @lru_cache
 def _insert_new(dialect: str, table: Table, names: tuple[str, ...], returned: tuple[str, ...], *, as_json: bool) -> Any:
     new = _insert(dialect, table, names, as_json=as_json).on_conflict_do_nothing()
-    return new.returning(*(table.c[name] for name in returned))
+    return new.returning(*(table.c[name] for name in returned)) if returned else new
 
 
 @lru_cache

@@ -7,12 +7,14 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select, update
 
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import deliveries, leases
 from worker.database.batches import insert_new, is_one_of
 from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
+from worker.domain.callback_decision import CallbackDecision
 from worker.domain.delivery import Change, Step
 
 WAKE_UP_WAIT = timedelta(seconds=2)
@@ -39,6 +41,10 @@ _FOUND = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, DELIVERY.c.order_id).join(
 )
 
 
+NO_KEY = CallbackKey()
+_DECISION = TypeAdapter(CallbackDecision)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredCallback:
     """A stored callback. `result` is None while the callback waits."""
@@ -50,6 +56,10 @@ class StoredCallback:
     result: str | None
     attempt_id: int | None = None
     """The attempt that the callback is about; None while the attempt is unknown."""
+    key: CallbackKey = NO_KEY
+    """What identified the attempt and ordered the callback when it arrived, without the attempt's id and token."""
+    decision: CallbackDecision | None = None
+    """What the callback was decided to mean; None unless it was applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +69,6 @@ class FoundAttempt:
     delivery_id: str
     attempt_id: int
     order_id: str
-
-
-NO_KEY = CallbackKey()
 
 
 def save(
@@ -121,6 +128,8 @@ def _load(connection: Connection, query: Select[Any]) -> list[StoredCallback]:
             received_at=row["received_at"],
             result=row["result"],
             attempt_id=row["attempt_id"],
+            key=CallbackKey(ref=row["ref"], reported_at=row["reported_at"], entity=row["entity"]),
+            decision=_DECISION.validate_json(row["decision"]) if row["decision"] else None,
         )
         for row in connection.execute(query).mappings()
     ]
@@ -136,6 +145,12 @@ def waiting(connection: Connection, attempt_id: int) -> list[StoredCallback]:
     return _load(connection, in_order.limit(APPLIED_AT_ONCE))
 
 
+def of_attempts(connection: Connection, attempt_ids: Collection[int]) -> list[StoredCallback]:
+    """Load the callbacks of attempts in the order of their arrival."""
+    query = select(CALLBACK).where(CALLBACK.c.attempt_id.in_(attempt_ids))
+    return _load(connection, query.order_by(CALLBACK.c.position))
+
+
 def attach(connection: Connection, callback_id: str, attempt_id: int) -> None:
     """Record the attempt of a callback that arrived before the attempt was known.
 
@@ -149,10 +164,11 @@ def attach(connection: Connection, callback_id: str, attempt_id: int) -> None:
     connection.execute(unknown.where(or_(CALLBACK.c.id == callback_id, same)).values(attempt_id=attempt_id))
 
 
-def settle(connection: Connection, callback_id: str, result: str) -> bool:
-    """Record the result of a callback; return False when it already has a result."""
+def settle(connection: Connection, callback_id: str, result: str, decision: CallbackDecision | None = None) -> bool:
+    """Record the result of a callback and what it meant; return False when it already has a result."""
     waiting = update(CALLBACK).where(CALLBACK.c.id == callback_id, CALLBACK.c.result.is_(None))
-    return connection.execute(waiting.values(result=result)).rowcount == 1
+    document = _DECISION.dump_json(decision, exclude_defaults=True).decode() if decision else None
+    return connection.execute(waiting.values(result=result, decision=document)).rowcount == 1
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
@@ -261,9 +277,17 @@ def tracked_at(connection: Connection, carriers: Sequence[str]) -> list[str]:
 
 
 def apply(
-    connection: Connection, callback_id: str, result: str, delivery_id: str, decide: deliveries.Decision
+    connection: Connection,
+    callback_id: str,
+    result: str,
+    delivery_id: str,
+    decide: deliveries.Decision,
+    decision: CallbackDecision | None = None,
 ) -> list[Change]:
-    """Record the result of a callback and save the decided change; do nothing if the callback has a result already."""
-    if not settle(connection, callback_id, result):
+    """Record the result of a callback and what it meant, and save the decided change.
+
+    Do nothing if the callback has a result already.
+    """
+    if not settle(connection, callback_id, result, decision):
         return []
     return deliveries.update(connection, [delivery_id], decide)

@@ -45,7 +45,7 @@ def row(call: RecordedCall) -> dict[str, Any]:
 
 def record(connection: Connection, calls: Iterable[RecordedCall]) -> None:
     """Store calls. A call that is stored already is left as it is, because a transaction may be repeated."""
-    insert_new(connection, CARRIER_CALL, [row(call) for call in calls], "position")
+    insert_new(connection, CARRIER_CALL, [row(call) for call in calls])
 
 
 def of_attempts(connection: Connection, attempt_ids: Collection[int]) -> list[RecordedCall]:

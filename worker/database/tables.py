@@ -294,7 +294,8 @@ class DeadLetterRow(SQLModel, table=True):
 class CallbackRow(SQLModel, table=True):
     """A carrier's callback in its original form. While `result` is NULL, `try_at` is the time of the next try.
 
-    `position` is the order of arrival. `attempt_id` is NULL while the attempt of the callback is unknown.
+    `position` is the order of arrival. `attempt_id` is NULL while the attempt of the callback is unknown. `decision` is
+    the document of a `CallbackDecision`.
     """
 
     __tablename__ = "callback"
@@ -336,6 +337,7 @@ class CallbackRow(SQLModel, table=True):
     received_at: datetime = _time(nullable=False)
     try_at: datetime = _time(nullable=False)
     result: str | None = None
+    decision: str | None = _text(nullable=True)
 
 
 class ShopRow(SQLModel, table=True):

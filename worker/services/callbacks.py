@@ -8,13 +8,14 @@ from typing import TypeVar
 
 from schemas.status import Cause
 from worker import log
-from worker.carriers.port import CallbackKey, Carrier, Observation
+from worker.carriers.port import AttemptView, CallbackKey, Carrier, Observation
 from worker.clock import Clock
 from worker.database import callbacks, deliveries
 from worker.database.callbacks import FoundAttempt, StoredCallback
 from worker.database.connection import IntegrityError
 from worker.database.database import Database
 from worker.domain import lifecycle
+from worker.domain.callback_decision import CallbackDecision
 from worker.domain.carrier_terms import attempt_view
 from worker.domain.delivery import Attempt, Change, Delivery, replace
 from worker.domain.lifecycle import TermsByAccount
@@ -47,6 +48,8 @@ class _Parsed:
 
     delivery: Delivery
     attempt: Attempt
+    view: AttemptView
+    """The attempt as the codec saw it."""
     seen: Seen
     other_ref: str | None = None
     """The carrier's id of a second order with our reference, if the callback is about that second order."""
@@ -136,9 +139,13 @@ class Callbacks:
                 loaded = self.database.read(deliveries.load, [found.delivery_id])
                 if not loaded:
                     return None
-                decide = partial(self._decide, stored, self._parse(codec, stored, key, loaded[0], found.attempt_id))
+                parsed = self._parse(codec, stored, key, loaded[0], found.attempt_id)
+                decision = CallbackDecision.of(parsed.view, parsed.seen) if parsed else None
+                decide = partial(self._decide, stored, parsed)
                 try:
-                    changes = self.database.write(callbacks.apply, stored.id, APPLIED, found.delivery_id, decide)
+                    changes = self.database.write(
+                        callbacks.apply, stored.id, APPLIED, found.delivery_id, decide, decision
+                    )
                 except _ChangedMeanwhile:
                     continue
                 self.updates.follow_up(changes, self.clock())
@@ -159,18 +166,20 @@ class Callbacks:
         if attempt is None or delivery.store is None:
             return None
         if attempt.ref is None or key.ref in {None, attempt.ref}:
-            return _Parsed(delivery, attempt, self._seen(codec, stored, delivery, attempt))
+            return self._read(codec, stored, delivery, attempt)
         known = (each for each in delivery.attempts if (each.carrier, each.ref) == (attempt.carrier, key.ref))
         other = next(known, None)
         if other is not None:
-            return _Parsed(delivery, other, self._seen(codec, stored, delivery, other))
+            return self._read(codec, stored, delivery, other)
         unseen = replace(attempt, ref=key.ref, codec_state={})
-        return _Parsed(delivery, attempt, self._seen(codec, stored, delivery, unseen), key.ref)
+        parsed = self._read(codec, stored, delivery, unseen)
+        return _Parsed(delivery, attempt, parsed.view, parsed.seen, key.ref)
 
-    def _seen(self, codec: Carrier, stored: StoredCallback, delivery: Delivery, attempt: Attempt) -> Seen:
+    def _read(self, codec: Carrier, stored: StoredCallback, delivery: Delivery, attempt: Attempt) -> _Parsed:
         view = attempt_view(delivery, attempt)
         seen = _run(codec, lambda: codec.read_callback(stored.callback, view, self.clock()))
-        return lifecycle.apply_mappings(seen, self.accounts.status_mappings(stored.carrier))
+        mapped = lifecycle.apply_mappings(seen, self.accounts.status_mappings(stored.carrier))
+        return _Parsed(delivery, attempt, view, mapped)
 
     def _decide(self, stored: StoredCallback, parsed: _Parsed | None, delivery: Delivery) -> Change | None:
         if parsed is None:

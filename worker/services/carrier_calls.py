@@ -36,6 +36,7 @@ START_WITHIN = schedule.CALL_MARGIN / 2
 
 This is half of `CALL_MARGIN`. The other half is for storing the outcome.
 """
+REUSED_ID = "the carrier's id belongs to another order"
 T = TypeVar("T")
 
 
@@ -183,7 +184,7 @@ class CarrierCalls:
         for key, ref in refs.items():
             if holders.setdefault(ref, key) != key:
                 logger.error("carrier.id_reused", account=codec.account.name, reference=key, ref=ref)
-                checked[key] = Uncertain("the carrier's id belongs to another order")
+                checked[key] = Uncertain(REUSED_ID)
         return checked
 
     def _holders(self, account: str, refs: Collection[str]) -> dict[str, int]:

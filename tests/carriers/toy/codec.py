@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Never
 
-from schemas.status import Reason
+from schemas.status import DeliveryStatus, Reason
 from tests.carriers.toy.account import ToyAccount
 from tests.carriers.toy.errors import document_of_read, document_of_write
 from tests.carriers.toy.observations import observe_created, observe_order, quote_of
 from tests.carriers.toy.request import check_order, order_parameters
+from tests.carriers.toy.status import STATUS_TABLE
 from worker.carriers.abilities import Quote
 from worker.carriers.account import CarrierAccount
 from worker.carriers.port import (
@@ -21,6 +22,7 @@ from worker.carriers.port import (
     CallbackKey,
     Capabilities,
     Observation,
+    Raw,
     Reading,
 )
 from worker.errors import Forged, Refused, Unreadable
@@ -97,6 +99,10 @@ class Toy:
     def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:  # noqa: ARG002
         """Return nothing: no callbacks are sent."""
         return ()
+
+    def meanings(self, raw: Raw) -> frozenset[DeliveryStatus | None]:
+        """Return the status of a code; the same for every attempt."""
+        return frozenset({STATUS_TABLE.get(raw.code)})
 
     def probe(self) -> Call:
         """Build GET /me, which needs the key."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
-from schemas.status import Reason
+from schemas.status import DeliveryStatus, Reason
 from worker.carriers.abilities import Listing
 from worker.carriers.account import CarrierAccount
 from worker.carriers.borzo.account import BorzoAccount
@@ -34,6 +34,7 @@ from worker.carriers.borzo.listing import (
 from worker.carriers.borzo.observations import observe_created, observe_found, observe_order, observe_tracked
 from worker.carriers.borzo.queries import Queries, order_id_of
 from worker.carriers.borzo.request import check_order, create_order
+from worker.carriers.borzo.status import meanings
 from worker.carriers.borzo.wire import parse_order, parse_success
 from worker.carriers.port import (
     AttemptView,
@@ -44,6 +45,7 @@ from worker.carriers.port import (
     CallbackKey,
     Capabilities,
     Observation,
+    Raw,
     Reading,
 )
 from worker.errors import Refused, Unreadable
@@ -217,6 +219,10 @@ class Borzo(Queries):
         """Return what a callback reports; empty when it has no status, or is about another order or point (B-88)."""
         seen = read_event(callback, attempt)
         return (seen,) if seen else ()
+
+    def meanings(self, raw: Raw) -> frozenset[DeliveryStatus | None]:
+        """Return every status that one of Borzo's statuses may mean."""
+        return meanings(raw)
 
     def _read_found(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
         searched = [attempt for attempt in attempts if attempt.id in call.attempt_ids]

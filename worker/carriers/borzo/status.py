@@ -102,6 +102,20 @@ def map_status(
     return overrides.get(key) or STATUS_TABLE.get(key)
 
 
+def meanings(raw: Raw) -> frozenset[S | None]:
+    """Return every status that one of Borzo's statuses may mean, depending on the attempt.
+
+    A completed order may have no status, because a second read has to confirm it (B-65).
+    """
+    key = f"{raw.entity}:{raw.code}"
+    found = [table[key] for table in (STATUS_TABLE, _ONCE_PICKED_UP, _ONCE_CANCEL_REQUESTED) if key in table]
+    vague = any(_is_vague(each) for each in found)
+    unclear = not found or key == "order:completed"
+    return frozenset(
+        {each.status for each in found} | (_ON_THE_WAY_TO_SHOP if vague else set()) | ({None} if unclear else set())
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class StatusReport:
     """The statuses that one message reports."""
@@ -304,8 +318,12 @@ def _not_before_shop(meaning: StatusMeaning, memory: AttemptMemory) -> S:
 
     It is more exact if Borzo says only "in process" and the courier is known to be at the shop or on the way there.
     """
-    vague = meaning.evidence is Evidence.WEAK and meaning.status is S.COURIER_ASSIGNED
-    return S(memory.state) if vague and memory.state in _ON_THE_WAY_TO_SHOP else meaning.status
+    more_exact = _is_vague(meaning) and memory.state in _ON_THE_WAY_TO_SHOP
+    return S(memory.state) if more_exact else meaning.status
+
+
+def _is_vague(meaning: StatusMeaning) -> bool:
+    return meaning.evidence is Evidence.WEAK and meaning.status is S.COURIER_ASSIGNED
 
 
 def _goods_left_shop(it: _Situation) -> bool:

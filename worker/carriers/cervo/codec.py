@@ -14,6 +14,7 @@ from worker.carriers.cervo.account import CervoAccount
 from worker.carriers.cervo.errors import check_cancel, check_create, check_probe, check_read
 from worker.carriers.cervo.observations import observe_callback, observe_order, record_cancel_reason
 from worker.carriers.cervo.request import check_order, create_body, printed_number
+from worker.carriers.cervo.status import meanings
 from worker.carriers.cervo.wire import CallbackFields, is_order_id, parse_callback, parse_order, parse_order_id
 from worker.carriers.port import (
     AttemptView,
@@ -178,6 +179,10 @@ class Cervo:
         """
         fields = _fields_of(callback)
         return observe_callback(fields, attempt) if attempt.ref is None else record_cancel_reason(fields, attempt)
+
+    def meanings(self, raw: Raw) -> frozenset[DeliveryStatus | None]:
+        """Return every status that a code may mean. The answer to a create means `created`."""
+        return meanings(raw)
 
     def probe(self) -> Call:
         """Build a harmless call that tests whether Cervo answers and accepts the token.

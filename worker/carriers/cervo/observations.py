@@ -19,7 +19,7 @@ from worker.carriers.cervo.history import (
     recordable,
 )
 from worker.carriers.cervo.request import printed_number
-from worker.carriers.cervo.status import CODES_WITHOUT_COURIER, STATUS_BY_CODE, goods_collected, meaning_of
+from worker.carriers.cervo.status import CODES_WITHOUT_COURIER, ENTITY, STATUS_BY_CODE, goods_collected, meaning_of
 from worker.carriers.cervo.wire import MAX_TEXT, CallbackFields, OrderReply, clean_line
 from worker.carriers.port import AttemptView, Courier, Observation, Raw
 from worker.http.redaction import redact_all
@@ -27,8 +27,6 @@ from worker.http.redaction import redact_all
 GIVEN_UP = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.COURIER_WITHDRAWN})
 CANCEL_REASON = "cancel_reason"
 """The `codec_state` key of the cancellation reason from a callback."""
-ENTITY = "order"
-"""The `Raw.entity` of every status code: reads, histories and callbacks use the same codes."""
 
 HISTORY_DISAGREES = "history_disagrees"
 ENTRY_UNREADABLE = "history_entry_unreadable"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.status import GOODS_WITH_COURIER, RANK, CancelledBy, DeliveryStatus
-from worker.carriers.port import AttemptView
+from worker.carriers.port import AttemptView, Raw
 
 S = DeliveryStatus
 
@@ -24,6 +24,8 @@ CODES_WITHOUT_COURIER = frozenset({"0", "1", "5"})
 CODES_AFTER_PICKUP = frozenset({"3", "4"})
 """Codes that prove that the courier has collected the goods."""
 
+ENTITY = "order"
+"""The `Raw.entity` of every status code: reads, histories and callbacks use the same codes."""
 WITH_ITEMS = "with_items"
 
 
@@ -46,6 +48,12 @@ def meaning_of(code: str, attempt: AttemptView, *, collected: bool) -> Meaning:
     if status is S.COURIER_WITHDRAWN and (collected or attempt.state == S.CANCELLED):
         return Meaning(S.CANCELLED, _items(collected=collected), CancelledBy.COURIER)
     return Meaning(status)
+
+
+def meanings(raw: Raw) -> frozenset[DeliveryStatus | None]:
+    """Return every status that a code may mean, depending on the attempt (C-34)."""
+    status = STATUS_BY_CODE.get(raw.code) if raw.entity == ENTITY else S.CREATED
+    return frozenset({status, S.CANCELLED} if status is S.COURIER_WITHDRAWN else {status})
 
 
 def goods_collected(attempt: AttemptView, earlier_codes: Iterable[str], *, recorded: bool) -> bool:

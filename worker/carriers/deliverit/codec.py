@@ -27,7 +27,7 @@ from worker.carriers.deliverit.errors import (
 from worker.carriers.deliverit.listed_orders import compare_rows
 from worker.carriers.deliverit.observations import DriverOrderReader
 from worker.carriers.deliverit.request import TRANSFER, Requests, check_driver_order, check_transfer
-from worker.carriers.deliverit.status import CANCEL_REFUSALS
+from worker.carriers.deliverit.status import CANCEL_REFUSALS, MEANINGS
 from worker.carriers.deliverit.transfer import TransferReader
 from worker.carriers.deliverit.wire import is_token
 from worker.carriers.port import (
@@ -39,6 +39,7 @@ from worker.carriers.port import (
     CallbackKey,
     Capabilities,
     Observation,
+    Raw,
     Reading,
 )
 from worker.errors import Forged, Refused, Unavailable, Unreadable
@@ -262,6 +263,10 @@ class DeliverIt:
     ) -> tuple[Observation, ...]:
         """Return nothing: DeliverIt sends no callbacks."""
         return ()
+
+    def meanings(self, raw: Raw) -> frozenset[DeliveryStatus | None]:
+        """Return the status of an entity and a code."""
+        return frozenset({MEANINGS.get((raw.entity, raw.code))})
 
     def probe(self) -> Call:
         """Build the login (DeliverIt, "Login")."""

@@ -129,6 +129,21 @@ NO_ORDERS = "no order is found"
 """Part of the message of the 404 that means an empty day list (D-54)."""
 
 
+MEANINGS: dict[tuple[str, str], DeliveryStatus] = {
+    **{("row", rule.code): rule.status for rule in RULES},
+    ("create", "created"): S.CREATED,
+    ("create", "push"): S.AWAITING_CONFIRMATION,
+    ("accept", "200"): S.CREATED,
+    ("accept", "202"): S.CREATED,
+    ("deny", "200"): S.REJECTED,
+    ("transfer", "created"): S.AWAITING_CONFIRMATION,
+    ("transfer", "exists"): S.AWAITING_CONFIRMATION,
+    ("transfer", "updated"): S.AWAITING_CONFIRMATION,
+    ("transfer", "canceled"): S.CANCELLED,
+}
+"""The status of each entity and code that observations contain. Any other text in a row has no status."""
+
+
 def rule_for(progress: Progress) -> StatusRule:
     """Return the first status rule that applies."""
     return next(rule for rule in RULES if rule.applies(progress))

@@ -16,7 +16,7 @@ from worker.domain.lifecycle.call_outcomes import (
 from worker.domain.lifecycle.cancellation import apply_cancel_request
 from worker.domain.lifecycle.change import snapshot
 from worker.domain.lifecycle.creates import apply_create_outcome, apply_late_booking, begin_booking
-from worker.domain.lifecycle.observations import apply_observations
+from worker.domain.lifecycle.observations import apply_observations, status_key
 from worker.domain.lifecycle.offers import apply_confirm_outcome, decide_offer
 from worker.domain.lifecycle.order_messages import (
     accept_order,
@@ -81,6 +81,7 @@ __all__ = [
     "route",
     "schedule_read_now",
     "snapshot",
+    "status_key",
     "unable_carriers",
     "with_ready_time",
 ]

@@ -62,6 +62,7 @@ def build(
             Route("/", views.needs_you),
             Route("/deliveries", views.deliveries),
             Route("/deliveries/{id}", delivery.show),
+            Route("/deliveries/{id}/explain", delivery.explain),
             Route("/deliveries/{id}/customer", post(bodies, delivery.show_customer), methods=["POST"]),
             Route("/deliveries/{id}/candidates", post(bodies, delivery.show_candidates), methods=["POST"]),
             Route("/carriers", views.carriers),

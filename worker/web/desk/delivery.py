@@ -35,6 +35,12 @@ class DeliveryPage:
         """Show a delivery without the customer's data."""
         return self._page(request, self._find(request), customer=False)
 
+    def explain(self, request: Request) -> Response:
+        """Show what today's code and settings decide about the stored inputs of a delivery."""
+        delivery = self._find(request)
+        found = self.services.explanations.of(delivery)
+        return self.pages.render(request, "explain.html", delivery=delivery, findings=found, zone=_zone(delivery))
+
     def show_customer(self, request: Request, form: Form) -> Response:
         """Show a delivery with the customer's data, and record who asked for them, and why."""
         delivery = self._find(request)

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("try_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("result", sa.String(), nullable=True),
+        sa.Column("decision", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("carrier", "digest"),
         sa.UniqueConstraint("id"),
