@@ -46,6 +46,7 @@ def _parts(container: Container) -> Parts:
         container.rate_limiter,
         container.queue,
         container.api_accounts,
+        container.troubles,
         carriers=tuple(container.codecs),
         callers=tuple(name for name, codec in container.codecs.items() if codec.capabilities.callbacks != "none"),
         queues=tuple(container.app.amqp.queues),
