@@ -52,7 +52,7 @@ EXIST = {
     "order_sync_dead_letters": 1,
     "order_sync_deliveries": 15,
     "order_sync_events_unsent": 1,
-    "order_sync_metrics_up": 4,
+    "order_sync_metrics_up": 5,
     "order_sync_orders_ended_total": 20,
     "order_sync_orders_received_total": 1,
     "order_sync_orders_rejected_total": 23,
@@ -69,6 +69,7 @@ EXIST = {
     "order_sync_time_to_pickup_seconds_bucket": 30,
     "order_sync_time_to_pickup_seconds_count": 3,
     "order_sync_time_to_pickup_seconds_sum": 3,
+    "order_sync_troubles": 35,
     "order_sync_unknown_outcome_age_seconds": 3,
     "order_sync_write_backs_waiting": 1,
 }
@@ -95,8 +96,17 @@ def series(edge: Edge, *, zero: bool = False) -> dict[str, float]:
 
 
 def changed(edge: Edge, before: dict[str, float]) -> dict[str, float]:
-    """Return the series with another value than before."""
-    return dict(series(edge, zero=True).items() - before.items())
+    """Return the series with another value than before, without the troubles, which follow from them."""
+    found = dict(series(edge, zero=True).items() - before.items())
+    return {name: value for name, value in found.items() if not name.startswith("order_sync_troubles")}
+
+
+def test_the_troubles_are_counted_by_kind(edge: Edge) -> None:
+    edge.container.database.write(leases.take, "sweep", "sweep", NOW, 15)
+    edge.container.database.write(accounts.pause, "borzo", "operator", "rest", NOW)
+    edge.container.database.write(accounts.pause, "cervo", "carrier", "token", NOW)
+    found = {name: value for name, value in series(edge).items() if "order_sync_troubles" in name}
+    assert found == {"order_sync_troubles kind=account_paused": 2}
 
 
 def test_every_series_exists_before_anything_has_happened(edge: Edge) -> None:
@@ -106,7 +116,8 @@ def test_every_series_exists_before_anything_has_happened(edge: Edge) -> None:
         "order_sync_callback_age_seconds carrier=borzo": inf,
         "order_sync_callback_age_seconds carrier=cervo": inf,
         "order_sync_sweep_age_seconds": inf,
-        **{f"order_sync_metrics_up part={part}": 1 for part in ("database", "bus", "limits", "queues")},
+        **{f"order_sync_metrics_up part={part}": 1 for part in ("database", "bus", "limits", "queues", "troubles")},
+        "order_sync_troubles kind=no_worker": 1,
     }
 
 
@@ -304,7 +315,8 @@ def test_without_the_database_the_other_parts_are_measured(edge: Edge, empty_dat
     found = series(edge, zero=True)
     edge.rebuild(database=working)
     up = {name.partition("=")[2]: value for name, value in found.items() if "metrics_up" in name}
-    assert up == {"database": 0, "bus": 1, "limits": 1, "queues": 1}
+    assert up == {"database": 0, "bus": 1, "limits": 1, "queues": 1, "troubles": 1}
+    assert found["order_sync_troubles kind=database_unavailable"] == 1
     assert Counter(name.partition(" ")[0] for name in found) == {
         name: EXIST[f"order_sync_{name.removeprefix('order_sync_')}"]
         for name in (
@@ -314,6 +326,7 @@ def test_without_the_database_the_other_parts_are_measured(edge: Edge, empty_dat
             "order_sync_queue_depth",
             "order_sync_rate_left",
             "order_sync_stream_lag_seconds",
+            "order_sync_troubles",
         )
     }
 

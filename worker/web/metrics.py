@@ -1,8 +1,8 @@
 """Metrics in Prometheus's text format, measured at each scrape.
 
-The collector measures four parts separately: the database, the bus, the limits (breakers and rate limits) and the
-queues. If a part does not answer within two seconds, its series are missing and `order_sync_metrics_up` is 0 for it.
-Every other series exists from the start, at zero.
+The collector measures five parts separately: the database, the bus, the limits (breakers and rate limits), the queues
+and the troubles. If a part does not answer within two seconds, its series are missing and `order_sync_metrics_up` is 0
+for it. Every other series exists from the start, at zero.
 """
 
 from collections import Counter
@@ -33,6 +33,8 @@ from worker.http.call import Operation, Verdict
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
 from worker.services.system_health import StoredState, stored_state
+from worker.services.system_troubles import SystemTrouble
+from worker.services.troubles import Troubles
 from worker.web.checks import Check, run_all
 from worker.web.counters import CallCounts, OrderCounts
 
@@ -89,6 +91,7 @@ class Parts:
     """Every account that is called, including the platform's."""
     operations: Mapping[str, Sequence[Operation]]
     """The operations of each carrier account."""
+    troubles: Troubles
     callers: Sequence[str]
     """The carrier accounts whose carriers send callbacks."""
     queues: Sequence[str]
@@ -221,6 +224,12 @@ class Parts:
         depths = {(name,): depth for name, depth in self.queue.depths(self.queues).items()}
         return [_gauge("queue_depth", "Tasks that wait in a queue of the broker", "queue", depths)]
 
+    def measure_troubles(self) -> list[Metric]:
+        """Return how many causes need an operator. Raises DatabaseError."""
+        found: dict[Labels, float] = {(kind,): 0 for kind in (*AttentionReason, *SystemTrouble)}
+        found |= {(kind,): count for kind, count in Counter(each.kind for each in self.troubles.find()).items()}
+        return [_gauge("troubles", "Causes that need an operator, by kind", "kind", found)]
+
 
 class Metrics(Collector):
     """The collector of a deployment's metrics, and its registry."""
@@ -231,6 +240,7 @@ class Metrics(Collector):
             "bus": Check(parts.measure_bus),
             "limits": Check(parts.measure_limits),
             "queues": Check(parts.measure_queues),
+            "troubles": Check(parts.measure_troubles),
         }
         self._registry, self._answers = CollectorRegistry(), answers
         self._registry.register(self)

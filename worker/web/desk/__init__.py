@@ -52,7 +52,7 @@ def build(
     pages = Pages(environment(), container.clock, snapshot)
     login, views, actions = Login(users, pages), Views(container, pages), Actions(container, pages)
     delivery = DeliveryPage(container, pages)
-    live = Live(lambda: container.database.read(diagnostics.pulse))
+    live = Live(lambda: container.database.read(diagnostics.pulse), snapshot.forget)
     return Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=STATIC)),
