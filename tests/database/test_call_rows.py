@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from worker.database import carrier_calls
-from worker.database.carrier_calls import DELETED_AT_ONCE, RecordedCall, Verdict
+from worker.database.carrier_calls import DELETED_AT_ONCE, MEASURED, CallTimes, LastCall, RecordedCall, Verdict
 from worker.database.database import Database
 
 SENT = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -27,3 +27,26 @@ def test_old_calls_are_deleted_in_batches_the_oldest_first(database: Database) -
     limit = calls[-1].sent_at
     assert [database.write(carrier_calls.delete_before, limit) for _ in range(3)] == [DELETED_AT_ONCE, 1, 0]
     assert database.read(carrier_calls.of_attempts, [7]) == calls[-1:]
+
+
+def test_the_calls_of_an_account_are_measured_since_a_time(database: Database) -> None:
+    took = [*range(100, 1100, 100), 9_000]  # the first is too old
+    calls = [
+        replace(CALL, sent_at=SENT + number * SECOND, milliseconds=each, status=200, verdict=Verdict.ANSWERED)
+        for number, each in enumerate(took)
+    ]
+    of_another = replace(CALL, sent_at=SENT + 60 * SECOND, account="borzo")
+    database.write(carrier_calls.record, [*calls, of_another])
+    last = LastCall(SENT + 10 * SECOND, "create", 200, Verdict.ANSWERED, "no answer")
+    found = [database.read(carrier_calls.times, each, SENT + SECOND) for each in ("cervo", "deliverit")]
+    assert found == [CallTimes(10, 650, 9_000, last), None]
+
+
+def test_only_the_newest_calls_are_measured(database: Database) -> None:
+    calls = [
+        replace(CALL, sent_at=SENT + number * SECOND, milliseconds=number % MEASURED) for number in range(MEASURED + 5)
+    ]
+    database.write(carrier_calls.record, calls)
+    found = database.read(carrier_calls.times, "cervo", SENT)
+    assert found is not None
+    assert (found.count, found.median, found.p95) == (MEASURED, 500, 949)

@@ -16,7 +16,7 @@ from worker.database import accounts, callbacks, inbox, leases, measurements
 from worker.database.accounts import Pause
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter
-from worker.database.measurements import Measurements, OrderChanges
+from worker.database.measurements import Figures, Measurements, OrderChanges
 from worker.domain.delivery import Change, Delivery, Event, Step
 from worker.domain.lifecycle import snapshot
 
@@ -163,3 +163,14 @@ def test_a_measurement_never_reads_the_whole_table_of_deliveries_attempts_or_cal
             for _ in range(15):
                 measurements.measure(connection, ["borzo", "deliverit"], LATER, "sweep")
             assert connection.execute(text(SCANS)).all() == before
+
+
+def test_the_figures_count_open_orders_and_how_those_of_the_last_day_ended(database: Database) -> None:
+    ids = place(database, "1", "2", "3", "4", "5")
+    for delivery_id, status in zip(ids, ("delivered", "cancelled", "returned"), strict=False):
+        changed(database, [delivery_id], ended(DeliveryStatus(status)))
+    changed(database, [ids[3]], lambda each: begun(each, state=AttemptState.CREATED, heard_at=NOW))
+    assert [database.read(measurements.figures, since) for since in (NOW, NOW + MINUTE)] == [
+        Figures(open=2, delivered=1, undelivered=2, oldest_read=("deliverit", NOW)),
+        Figures(open=2, delivered=0, undelivered=0, oldest_read=("deliverit", NOW)),
+    ]

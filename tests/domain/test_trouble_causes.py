@@ -7,13 +7,21 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.status import AttentionReason, DeliveryStatus
+from schemas.status import AttentionReason, DeliveryStatus, Evidence
 from tests.domain.scenario import START, TERMS, DeliveryScenario, a_store, observed
 from worker.carriers.port import reference_of
 from worker.domain import trouble
 from worker.domain.attention import CAUSES, attention_troubles, group_of
 from worker.domain.delivery import Delivery, Step
-from worker.domain.trouble import Action, CarrierQuestion, Severity, Trouble, TroubledOrder, unmapped_status_troubles
+from worker.domain.trouble import (
+    Action,
+    CarrierQuestion,
+    Severity,
+    Trouble,
+    TroubledOrder,
+    Truth,
+    unmapped_status_troubles,
+)
 from worker.errors import Uncertain
 
 PICKUP = START + timedelta(minutes=15)
@@ -72,7 +80,8 @@ def test_the_count_of_a_trouble_includes_orders_that_were_not_loaded() -> None:
 def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carrier() -> None:
     scenario = doubtful()
     (found,) = troubles(scenario.delivery)
-    attempt = scenario.attempt
+    attempt, delivery = scenario.attempt, scenario.delivery
+    truth = Truth(START, None, Evidence.OBSERVED, delivery.step, delivery.next_run_at)
     assert found == Trouble(
         key="outcome_unknown:d-2011",
         kind="outcome_unknown",
@@ -81,7 +90,7 @@ def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carr
         explanation="The order was sent to the carrier at 18:00:00, and nothing shows whether it arrived "
         "(no answer within the deadline). No other carrier is asked until you know.",
         count=1,
-        orders=(TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP),),
+        orders=(TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP, truth),),
         account="cervo",
         store_id="17",
         deadline=PICKUP,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, tuple_
@@ -16,6 +17,8 @@ from worker.database.tables import CARRIER_CALL
 
 DELETED_AT_ONCE = 1000
 """The most calls that one transaction deletes, so that it is short."""
+MEASURED = 1000
+"""How many of an account's newest calls are measured."""
 _KEY = tuple(CARRIER_CALL.primary_key)
 
 
@@ -51,6 +54,28 @@ class RecordedCall:
     trace_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LastCall:
+    """The newest call of an account."""
+
+    sent_at: datetime
+    operation: str
+    status: int | None
+    verdict: Verdict
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimes:
+    """How long the newest calls of an account took, in milliseconds, and what the last one came to."""
+
+    count: int
+    median: int
+    p95: int
+    """Of 100 calls, 95 took no longer."""
+    last: LastCall
+
+
 def row(call: RecordedCall) -> dict[str, Any]:
     """Return the row of a call."""
     return {name: getattr(call, name) for name in RecordedCall.__slots__}
@@ -67,6 +92,20 @@ def of_attempts(connection: Connection, attempt_ids: Collection[int]) -> list[Re
     return [
         RecordedCall(**{**each, "verdict": Verdict(each["verdict"])}) for each in connection.execute(query).mappings()
     ]
+
+
+def times(connection: Connection, account: str, since: datetime) -> CallTimes | None:
+    """Measure the calls of an account since a time, the newest `MEASURED` at most; None if there are none."""
+    these = (CARRIER_CALL.c.account == account) & (CARRIER_CALL.c.sent_at >= since)
+    columns = [CARRIER_CALL.c[name] for name in (*LastCall.__slots__, "milliseconds")]
+    query = select(*columns).where(these).order_by(CARRIER_CALL.c.sent_at.desc()).limit(MEASURED)
+    found = connection.execute(query).all()
+    if not found:
+        return None
+    took = sorted(each.milliseconds for each in found)
+    sent_at, operation, status, verdict, reason, _ = found[0]
+    last = LastCall(sent_at, operation, status, Verdict(verdict), reason)
+    return CallTimes(len(took), round(median(took)), took[-(-len(took) * 95 // 100) - 1], last)
 
 
 def delete_before(connection: Connection, limit: datetime) -> int:

@@ -1,6 +1,6 @@
-"""What the metrics measure in the database. Each query reads an index of open work, or only the newest rows.
+"""What the metrics and the desk measure in the database. Each query reads an index of open work, or the newest rows.
 
-No query reads all deliveries, so the cost grows with the open deliveries and with the events since the last scrape.
+No query reads all deliveries, so the cost grows with the open deliveries and with those of the measured time.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from schemas.events import EventType
 from schemas.status import FINAL, DeliveryStatus
 from worker.database import accounts, deliveries, diagnostics, due_work, leases, write_backs
 from worker.database.accounts import Pause
-from worker.database.tables import ATTEMPT, CALLBACK, DEAD_LETTER, EVENT
+from worker.database.tables import ATTEMPT, CALLBACK, DEAD_LETTER, DELIVERY, EVENT
 from worker.domain.delivery import Step
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
@@ -72,7 +72,7 @@ class OrderChanges:
 
 def measure(connection: Connection, names: Iterable[str], now: datetime, sweep: str) -> Measurements:
     """Measure the open work; `names` are the accounts, and `sweep` is the name of the sweep's lease."""
-    unknown_since, read_at = _live_attempts(connection)
+    unknown_since, read_at = live_attempts(connection)
     unpublished = diagnostics.unpublished(connection)
     return Measurements(
         deliveries=deliveries.status_counts(connection),
@@ -86,12 +86,35 @@ def measure(connection: Connection, names: Iterable[str], now: datetime, sweep: 
         write_backs=write_backs.count_waiting(connection, now),
         dead_letters=connection.scalar(_DEAD_LETTERS) or 0,
         waiting_callbacks=connection.scalar(_WAITING_CALLBACKS) or 0,
-        callbacks_at=_callbacks_at(connection, names),
+        callbacks_at=callbacks_at(connection, names),
         sweep_lease=leases.find(connection, sweep),
     )
 
 
-def _live_attempts(connection: Connection) -> tuple[dict[str, datetime], dict[str, datetime]]:
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How many orders are open, how those of the last day ended, and how old the oldest known status is."""
+
+    open: int
+    delivered: int
+    undelivered: int
+    """Ended without delivery."""
+    oldest_read: tuple[str, datetime] | None
+    """The carrier of the live attempt without a report for the longest time, and when it was last heard of."""
+
+
+def figures(connection: Connection, since: datetime) -> Figures:
+    """Return the figures of now. Of the ended deliveries, only those that were placed since a time are counted."""
+    of_time = select(DELIVERY.c.status, func.count()).where(DELIVERY.c.created_at >= since)
+    rows = connection.execute(of_time.where(DELIVERY.c.status.in_(FINAL)).group_by(DELIVERY.c.status))
+    ended = {row[0]: row[1] for row in rows}
+    delivered = ended.pop(DeliveryStatus.DELIVERED, 0)
+    _, read_at = live_attempts(connection)
+    oldest = min(read_at.items(), key=lambda each: each[1], default=None)
+    return Figures(sum(deliveries.status_counts(connection).values()), delivered, sum(ended.values()), oldest)
+
+
+def live_attempts(connection: Connection) -> tuple[dict[str, datetime], dict[str, datetime]]:
     """Return the oldest unknown outcome and the oldest read of all live attempts, by carrier."""
     submitted, heard = (_document_field(connection, name) for name in ("submitted_at", "heard_at"))
     unknown = ATTEMPT.c.state.in_(deliveries.UNKNOWN)
@@ -111,7 +134,8 @@ def _document_field(connection: Connection, name: str) -> ColumnElement[str]:
     return func.json_extract(ATTEMPT.c.document, f"$.{name}")
 
 
-def _callbacks_at(connection: Connection, names: Iterable[str]) -> dict[str, datetime]:
+def callbacks_at(connection: Connection, names: Iterable[str]) -> dict[str, datetime]:
+    """Return when the newest callback of each account arrived."""
     newest = select(CALLBACK.c.received_at).order_by(CALLBACK.c.position.desc()).limit(1)
     found = {name: connection.scalar(newest.where(CALLBACK.c.carrier == name)) for name in names}
     return {name: received_at for name, received_at in found.items() if received_at is not None}

@@ -99,7 +99,7 @@ class DeliveryRow(SQLModel, table=True):
         ),
         # deliveries.find, inbox.unknown_orders, outbox.event_keys
         Index("delivery_order", "order_id"),
-        # deliveries.recent, search.search, search.find_by_phone
+        # deliveries.recent, search.search, search.find_by_phone, measurements.figures
         Index("delivery_created", "created_at"),
         # deliveries.attention_counts, diagnostics.asking, search.search
         Index(
@@ -409,7 +409,7 @@ class CarrierCallRow(SQLModel, table=True):
 
     __tablename__ = "carrier_call"
     __table_args__ = (
-        # carrier_calls.delete_before
+        # carrier_calls.delete_before, carrier_calls.times
         Index("carrier_call_sent", "sent_at"),
     )
 

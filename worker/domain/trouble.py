@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from schemas.status import GOODS_WITH_COURIER, AttentionReason
+from schemas.status import GOODS_WITH_COURIER, AttentionReason, Evidence
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Delivery
+from worker.domain.delivery import Delivery, Step
 from worker.domain.planner import offer_ends
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -58,6 +58,19 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Truth:
+    """How old the status of a delivery is, how well it is proven, and when its carrier is asked next."""
+
+    since: datetime
+    """When the delivery got the status."""
+    heard_at: datetime | None
+    """When the carrier last reported; None while there is no report."""
+    evidence: Evidence
+    next_step: Step | None
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class TroubledOrder:
     """An order that a trouble affects."""
 
@@ -68,6 +81,7 @@ class TroubledOrder:
     status: str
     deadline: datetime | None
     """When a courier must be at the store or a decision must be made; None when there is no such time."""
+    truth: Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +173,13 @@ def deadline_of(delivery: Delivery, terms: TermsByAccount) -> datetime | None:
     return attempt.pickup_at
 
 
+def truth_of(delivery: Delivery) -> Truth:
+    """Return how much is known about the status of a delivery."""
+    attempt = delivery.active
+    heard_at = attempt.heard_at or attempt.shown_at if attempt else None
+    return Truth(delivery.changed_at, heard_at, delivery.evidence, delivery.step, delivery.next_run_at)
+
+
 def _troubled(delivery: Delivery, terms: TermsByAccount) -> TroubledOrder:
     return TroubledOrder(
         delivery.id,
@@ -167,6 +188,7 @@ def _troubled(delivery: Delivery, terms: TermsByAccount) -> TroubledOrder:
         delivery.order.store_id,
         delivery.status.value,
         deadline_of(delivery, terms),
+        truth_of(delivery),
     )
 
 

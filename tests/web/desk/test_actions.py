@@ -10,7 +10,7 @@ from tests.web.desk.test_pages import lose_an_answer, place_at_unknown_store
 from worker.bus.streams import Bus
 from worker.database import accounts, operator_actions, shops
 from worker.domain.trouble import Action
-from worker.web.desk.actions import ACTION_FORMS
+from worker.web.desk.action_forms import ACTION_FORMS
 
 STORE = """
 [stores.77]
@@ -97,6 +97,18 @@ def test_all_orders_of_a_card_are_cancelled_at_once(browser: Browser, simulation
     assert after.lines[0] == "Done: Cancel, 3 of 3."
     assert simulation.statuses("1", "2", "3") == ["cancelled"] * 3
     assert recorded(simulation) == [("maria", "cancel", "closed", None)] * 3
+
+
+def test_each_order_of_a_card_has_buttons_of_its_own(browser: Browser, simulation: Simulation) -> None:
+    place_at_unknown_store(simulation, "1", "2")
+    first, second = (simulation.delivery(each).id for each in ("1", "2"))
+    addresses = [each for each in browser.get("/").addresses if each.startswith("/do/")]
+    assert addresses == [
+        f"/do/cancel?delivery={first}&back=/",
+        f"/do/cancel?delivery={second}&back=/",
+        "/do/stores-load?trouble=unknown_store%3A77&back=/",
+        "/do/cancel?trouble=unknown_store%3A77&back=/",
+    ]
 
 
 def test_what_is_left_undone_is_said(browser: Browser, simulation: Simulation) -> None:

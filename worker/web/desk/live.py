@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.database.connection import DatabaseError
+from worker.web.desk.threads import Threads
 
 POLL_SECONDS = 1.0
 QUIET_POLLS = 10
@@ -27,9 +27,10 @@ class Live:
     def __init__(
         self,
         pulse: Callable[[], object],
+        threads: Threads,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._pulse, self._pause = pulse, pause
+        self._pulse, self._threads, self._pause = pulse, threads, pause
         self._pages: set[asyncio.Event] = set()
         self._polling: asyncio.Task[None] | None = None
 
@@ -68,6 +69,6 @@ class Live:
 
     async def _read(self) -> object:
         try:
-            return await run_in_threadpool(self._pulse)
+            return await self._threads.run(self._pulse)
         except DatabaseError as error:
             return type(error).__name__
