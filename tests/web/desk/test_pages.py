@@ -116,6 +116,16 @@ def test_a_delivery_says_how_old_its_status_is_and_when_its_carrier_is_asked_nex
     assert "event 1 status_changed: queued" in " ".join(page.lines)
 
 
+def test_the_script_gets_the_seconds_to_count_a_deadline_down(browser: Browser, simulation: Simulation) -> None:
+    simulation.place_at("cervo", "2011")
+    address = f"/deliveries/{simulation.delivery().id}"
+    assert '<span data-seconds="900">in 15:00</span>' in browser.get(address).reply.text
+    simulation.until(lambda it: it.status() == "delivered")
+    ended = browser.get(address)
+    assert "data-seconds" not in ended.reply.text
+    assert "deadline none" in ended.lines
+
+
 def test_hostile_texts_of_a_carrier_and_a_platform_stay_texts(browser: Browser, simulation: Simulation) -> None:
     place_at_unknown_store(simulation, HOSTILE[:60], store_id=HOSTILE[:60])
     simulation.container.database.write(accounts.pause, "borzo", "carrier", HOSTILE, simulation.now)
@@ -135,8 +145,8 @@ def test_the_first_page_has_the_figures_of_the_last_day(browser: Browser, simula
     simulation.now += timedelta(seconds=7)
     assert browser.get("/").lines[1:7] == [
         "under way 2",
-        "delivered of the last 24 hours 0",
-        "ended without delivery 1",
+        "delivered (24 h) 0",
+        "not delivered (24 h) 1",
         "oldest status (cervo) 7 s",
         "events unsent 1",
         "last sweep 7 s ago",

@@ -31,11 +31,16 @@ def countdown(moment: datetime | None, now: datetime) -> str:
     """Return the time until a deadline, such as `in 6:12` or `2:05 ago`; empty for None."""
     if moment is None:
         return ""
-    seconds = int((moment - now).total_seconds())
+    seconds = seconds_until(moment, now)
     if abs(seconds) >= 6000:  # noqa: PLR2004 - from here on, 100 minutes, seconds do not matter
         return time_left(moment, now)
     text = f"{abs(seconds) // 60}:{abs(seconds) % 60:02}"
     return f"in {text}" if seconds >= 0 else f"{text} ago"
+
+
+def seconds_until(moment: datetime, now: datetime) -> int:
+    """Return the whole seconds until a deadline; negative after it."""
+    return int((moment - now).total_seconds())
 
 
 def known(truth: Truth, now: datetime) -> str:
@@ -82,7 +87,14 @@ def environment() -> Environment:
         finalize=_harmless,
     )
     made.filters.update(
-        age=age, countdown=countdown, known=known, local=local, masked=masked, words=words, duration=duration
+        age=age,
+        countdown=countdown,
+        known=known,
+        local=local,
+        masked=masked,
+        words=words,
+        duration=duration,
+        seconds=seconds_until,
     )
     made.globals["SEVERE"] = SEVERE
     return made
