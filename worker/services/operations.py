@@ -96,7 +96,7 @@ class Operations:
         self._settle("dead-letters replay", letter_id, by)  # after the message is on the bus: a crash loses nothing
         return entry
 
-    def replay_corrected(self, letter_id: str, text: str, by: Operator) -> str | None:
+    def correct(self, letter_id: str, text: str, by: Operator) -> str | None:
         """Put a corrected message on the bus in place of a dead letter; return its entry, None without such a letter.
 
         The dead letter keeps the original message. Raises MalformedError if the corrected message is unreadable.
@@ -107,7 +107,7 @@ class Operations:
         fields = _fields(text.encode()) if letter.has_fields else {b"event": text.encode()}
         read_fields(fields, self.defaults)
         entry = self.bus.add_entry(fields)
-        self._settle("dead-letters replay --corrected", letter_id, by)
+        self._settle("dead-letters correct", letter_id, by)
         return entry
 
     def discard(self, letter_id: str, by: Operator) -> bool:

@@ -43,7 +43,7 @@ def test_a_corrected_message_becomes_an_order_and_the_original_is_kept(
     action, shown = read(operator_actions.newest, 9)
     assert [(each.operator, each.action, each.reason, each.subject) for each in (shown, action)] == [
         ("maria", "dead-letters show", "", address.rpartition("/")[2]),
-        ("maria", "dead-letters replay --corrected", "they sent an old version", address.rpartition("/")[2]),
+        ("maria", "dead-letters correct", "they sent an old version", address.rpartition("/")[2]),
     ]
 
 
@@ -113,3 +113,16 @@ def test_the_newest_messages_are_listed_without_their_customers(browser: Browser
         "1 order.placed demo 0 s",
     ]
     assert simulation.delivery("1").order.customer.name not in page.reply.text
+
+
+def test_the_orders_that_must_be_fetched_are_listed(browser: Browser, simulation: Simulation) -> None:
+    simulation.add(
+        json.dumps(
+            {"specversion": "1.0", "id": "n", "source": "shop", "type": "order.placed", "data": {"order_id": "7"}}
+        )
+    )
+    simulation.unserved = frozenset({"platform"})
+    simulation.read()
+    lines = browser.get("/messages").lines
+    begin = lines.index("Orders to fetch from the platform")
+    assert lines[begin + 1 : begin + 3] == ["Order From Age Tries Next try", "7 shop 0 s 0 in 0:00"]

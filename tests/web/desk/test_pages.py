@@ -10,8 +10,8 @@ import pytest
 from tests.services.simulation import Simulation, order_document
 from tests.web.desk.operator_browser import Browser
 from worker.bus.streams import Bus
-from worker.carriers.port import reference_of
-from worker.database import accounts, operator_actions
+from worker.carriers.port import Callback, reference_of
+from worker.database import accounts, callbacks, operator_actions
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
 from worker.web.desk.pages import countdown, masked
@@ -104,6 +104,26 @@ def test_a_customer_is_shown_to_who_asks_and_the_asking_is_recorded(browser: Bro
     assert (action.operator, action.action, action.reason) == ("maria", "show customer", "calling them")
 
 
+def test_a_customer_is_not_shown_without_a_reason(browser: Browser, simulation: Simulation) -> None:
+    lose_an_answer(simulation)
+    delivery = simulation.delivery()
+    page = browser.send(browser.get(f"/deliveries/{delivery.id}"), f"/deliveries/{delivery.id}/customer", reason=" ")
+    assert (page.status, "Write your reason." in page.lines) == (422, True)
+    assert f"Phone •••{delivery.order.customer.phone[-2:]}" in page.lines
+    assert not [each for each in customer_of(simulation) if each in page.reply.text]
+    assert simulation.container.database.read(operator_actions.of_delivery, delivery.id) == []
+
+
+def test_an_operator_can_call_the_courier(browser: Browser, simulation: Simulation) -> None:
+    simulation.place_at("borzo", "2011")
+    simulation.until(lambda it: it.delivery().courier is not None)
+    courier = simulation.delivery().courier
+    assert courier is not None
+    links = browser.get(f"/deliveries/{simulation.delivery().id}").links
+    assert courier.phone is not None
+    assert links[courier.phone] == f"tel:{courier.phone.replace('+', '%2B')}"
+
+
 def test_a_delivery_says_how_old_its_status_is_and_when_its_carrier_is_asked_next(
     browser: Browser, simulation: Simulation
 ) -> None:
@@ -118,9 +138,14 @@ def test_a_delivery_says_how_old_its_status_is_and_when_its_carrier_is_asked_nex
 
 def test_the_script_gets_the_seconds_to_count_a_deadline_down(browser: Browser, simulation: Simulation) -> None:
     simulation.place_at("cervo", "2011")
-    address = f"/deliveries/{simulation.delivery().id}"
-    assert '<span data-seconds="900">in 15:00</span>' in browser.get(address).reply.text
-    simulation.until(lambda it: it.status() == "delivered")
+    page = browser.get(f"/deliveries/{simulation.delivery().id}")
+    assert '<span data-seconds="900">in 15:00</span>' in page.reply.text
+
+
+def test_a_delivery_that_has_ended_has_no_deadline(browser: Browser, simulation: Simulation) -> None:
+    place_at_unknown_store(simulation, "1")
+    address = f"/deliveries/{simulation.delivery('1').id}"
+    browser.send(browser.get(browser.get(address).links["Cancel…"]))
     ended = browser.get(address)
     assert "data-seconds" not in ended.reply.text
     assert "deadline none" in ended.lines
@@ -261,8 +286,7 @@ def test_the_carriers_page_shows_how_an_account_answers(browser: Browser, simula
 
 
 def test_the_carriers_page_says_when_a_carrier_last_called(browser: Browser, simulation: Simulation) -> None:
-    simulation.place_at("borzo", "2")
-    simulation.until(lambda it: it.status("2") == "delivered")
+    simulation.container.database.write(callbacks.save, "borzo", Callback("POST", b"{}"), simulation.now)
     simulation.now += timedelta(minutes=3)
     assert "Last callback 3 min ago" in browser.get("/carriers").lines
 

@@ -85,7 +85,7 @@ def build(
             Route("/messages", view(messages.show)),
             Route("/messages/{id}", view(messages.letter)),
             Route("/messages/{id}", post(messages.text), methods=["POST"]),
-            Route("/messages/{id}/corrected", post(messages.replay_corrected, MAX_LETTER), methods=["POST"]),
+            Route("/messages/{id}/corrected", post(messages.correct, MAX_LETTER), methods=["POST"]),
             Route("/system", view(system.show)),
             Route("/do/{action}", view(actions.preview)),
             Route("/do/{action}", post(actions.do), methods=["POST"]),

@@ -34,6 +34,8 @@ class DeliveryPage:
         """Show a delivery with the customer's data, and record who asked for them, and why."""
         delivery = self._find(request)
         by = Operator(request.scope["user"], form.get("reason", "").strip())
+        if not by.reason:
+            return self._page(request, delivery, customer=False, error="Write your reason.", status=422)
         self.services.operations.show_customer(delivery.id, by)
         return self._page(request, delivery, customer=True)
 
@@ -43,11 +45,15 @@ class DeliveryPage:
             raise HTTPException(404, "There is no such delivery.")
         return found[0]
 
-    def _page(self, request: Request, delivery: Delivery, *, customer: bool) -> Response:
+    def _page(
+        self, request: Request, delivery: Delivery, *, customer: bool, error: str | None = None, status: int = 200
+    ) -> Response:
         terms = self.services.terms
         return self.pages.render(
             request,
             "delivery.html",
+            status,
+            error=error,
             delivery=delivery,
             customer=customer,
             zone=ZoneInfo(delivery.store.timezone if delivery.store else "UTC"),

@@ -84,7 +84,7 @@ class MessagePages:
         text = letter.raw.decode("utf-8", "backslashreplace")
         return self._page(request, letter, text.replace("\r\n", "\n").replace("\r", "\n"))
 
-    def replay_corrected(self, request: Request, form: Form) -> Response:
+    def correct(self, request: Request, form: Form) -> Response:
         """Replay a message with the text of the form; show the text again with its fault if it cannot be read."""
         letter = _known(self.services.database.read(inbox.dead_letter, _id_of(request)))
         text, by = form.get("text", ""), Operator(request.scope["user"], form.get("reason", "").strip())
@@ -100,7 +100,7 @@ class MessagePages:
         if not self.services.operations.claim_form(token):
             return "This form was sent before. Nothing was done again."
         try:
-            self.services.operations.replay_corrected(letter.identity, text, by)
+            self.services.operations.correct(letter.identity, text, by)
         except MalformedError as error:
             return f"The corrected message cannot be read: {error}"
         except OUTAGES:
