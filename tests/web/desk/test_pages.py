@@ -3,9 +3,12 @@
 import json
 import re
 from datetime import timedelta
+from itertools import count
+from typing import Any
 
 import fakeredis
 import pytest
+from kombu.exceptions import OperationalError
 
 from tests.services.simulation import Simulation, order_document
 from tests.web.desk.operator_browser import Browser
@@ -14,7 +17,7 @@ from worker.carriers.port import Callback, reference_of
 from worker.database import accounts, callbacks, operator_actions
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
-from worker.web.desk.pages import countdown, masked
+from worker.web.desk.pages import Cached, countdown, masked
 
 HOSTILE = "<script>alert(1)</script>\u202e<img src=x onerror=alert(1)>"
 
@@ -310,6 +313,29 @@ def test_the_system_page_shows_the_groups_and_the_queues(browser: Browser, simul
 def test_the_system_page_shows_what_waits_in_a_queue(browser: Browser, simulation: Simulation) -> None:
     simulation.app.send_task("deliveries.book", queue="carrier.cervo", args=["cervo", []])
     assert "carrier.cervo 1 task waits" in browser.get("/system").lines
+
+
+class UnreachableQueue:
+    """A broker that does not answer."""
+
+    def depths(self, _queues: object) -> dict[str, int]:
+        raise OperationalError
+
+
+def test_the_system_page_says_when_the_broker_does_not_answer(browser: Browser, simulation: Simulation) -> None:
+    queue: Any = UnreachableQueue()
+    simulation.container.queue = queue
+    assert "Queues Unknown: the broker does not answer." in " ".join(browser.get("/system").lines)
+
+
+def test_a_value_is_measured_at_most_once_in_its_seconds_and_again_after_an_action() -> None:
+    now, measured = [0.0], count()
+    value = Cached(lambda: next(measured), 10.0, lambda: now[0])
+    found = [value.get(), value.get()]
+    now[0] = 10.0
+    found.append(value.get())
+    value.forget()
+    assert [*found, value.get()] == [0, 0, 1, 2]
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/deliveries/nowhere", "/messages/nowhere", "/do/nothing", "/do/retry"])
