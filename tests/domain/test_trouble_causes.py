@@ -20,6 +20,7 @@ from worker.domain.trouble import (
     Trouble,
     TroubledOrder,
     Truth,
+    truth_of,
     unmapped_status_troubles,
 )
 from worker.errors import Uncertain
@@ -112,6 +113,21 @@ def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carr
         ),
         actions=(Action.RESOLVE_EXISTS, Action.RESOLVE_ABSENT, Action.CANCEL),
     )
+
+
+def test_a_status_is_as_old_as_the_last_report_about_it_even_after_the_end() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.book()
+    found = [truth_of(scenario.delivery)]
+    scenario.wait(60)
+    scenario.poll("delivered")
+    ended = scenario.delivery
+    found.append(truth_of(ended))
+    assert [(each.since, each.heard_at) for each in found] == [(START, START), (ended.changed_at, scenario.now)]
+    assert ended.active is None
+    waiting = replace(ended, status=DeliveryStatus.QUEUED)
+    assert truth_of(waiting).heard_at is None
 
 
 def test_nothing_about_a_trouble_names_the_customer() -> None:

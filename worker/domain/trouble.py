@@ -176,6 +176,8 @@ def deadline_of(delivery: Delivery, terms: TermsByAccount) -> datetime | None:
 def truth_of(delivery: Delivery) -> Truth:
     """Return how much is known about the status of a delivery."""
     attempt = delivery.active
+    if delivery.final and attempt is None:
+        attempt = next(reversed(delivery.attempts), None)
     heard_at = attempt.heard_at or attempt.shown_at if attempt else None
     return Truth(delivery.changed_at, heard_at, delivery.evidence, delivery.step, delivery.next_run_at)
 

@@ -38,7 +38,9 @@ def test_every_page_needs_a_login(guarded: Browser, path: str) -> None:
     assert (page.status, page.path.partition("?")[0], page.forms["/login"]["next"]) == (200, "/login", [path])
 
 
-@pytest.mark.parametrize("path", ["/do/retry", "/deliveries/x/customer", "/messages/x", "/logout"])
+@pytest.mark.parametrize(
+    "path", ["/do/retry", "/deliveries/x/customer", "/messages/x", "/messages/x/corrected", "/logout"]
+)
 def test_every_form_needs_a_login(guarded: Browser, path: str) -> None:
     page = guarded.post(path, csrf="x")
     assert (page.status, page.reply.text) == (401, "Log in first.")
