@@ -436,7 +436,7 @@ class Container:
     @cached_property
     def operations(self) -> Operations:
         """The service for what an operator does about accounts, stores and dead letters."""
-        return Operations(self.database, self.bus, self.clock)
+        return Operations(self.database, self.bus, self.settings.ordering.project, self.clock)
 
     @cached_property
     def worker_heartbeats(self) -> WorkerHeartbeats:

@@ -8,7 +8,7 @@ import redis
 import structlog
 
 from tests.services.simulation import Simulation
-from worker.bus.streams import Bus
+from worker.bus.streams import Bus, Consumer, Group
 
 NOW = datetime.fromtimestamp(10_000, UTC)
 
@@ -129,6 +129,19 @@ def test_a_server_whose_clock_is_ahead_makes_no_group_early(client: redis.Redis,
     fill_at(client, bus.events, 20_000)
     client.xgroup_create(bus.events, "reader", id="0")
     assert bus.lags(NOW) == {(bus.events, "reader"): 0.0}
+
+
+def test_a_group_has_its_readers_and_what_waits_for_them(client: redis.Redis, bus: Bus) -> None:
+    fill_at(client, bus.events, 1000, 4000, 9000)
+    fill_at(client, bus.orders, 9990)
+    bus.create_group()
+    client.xgroup_create(bus.events, "subscriber", id="0")
+    read_some(client, bus, "subscriber", 2)
+    orders, events = bus.groups(NOW)
+    assert orders == Group(bus.orders, "order-sync", lag=10.0, unread=1, pending=0, consumers=())
+    (reader,) = events.consumers
+    assert events == Group(bus.events, "subscriber", lag=9000.0, unread=1, pending=2, consumers=(reader,))
+    assert reader == Consumer("reader", pending=2, idle_seconds=reader.idle_seconds)
 
 
 @pytest.mark.fault("F-58")

@@ -70,6 +70,28 @@ def test_the_entry_of_a_dead_letter_is_put_on_the_bus_again_with_all_its_fields(
     assert (result.code, [found for _, found in bus_entries()]) == (0, [fields])
 
 
+def test_a_corrected_message_is_put_on_the_bus_in_place_of_a_dead_letter(
+    command_line: CommandLine, letter: str, orders_on_bus: Callable[[], list[Any]]
+) -> None:
+    corrected = placed(sample("2011", "34"))
+    result = command_line("dead-letters", "correct", letter, write_file("corrected.json", corrected))
+    assert (result.code, [document for _, document in orders_on_bus()]) == (0, [corrected.encode()])
+    assert command_line("dead-letters").out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("corrected.json", "corrected.json: message: not JSON"), ("nowhere.json", "nowhere.json: [Errno 2] No such file")],
+)
+def test_a_corrected_message_that_cannot_be_read_is_not_replayed(
+    command_line: CommandLine, letter: str, name: str, error: str
+) -> None:
+    write_file("corrected.json", "{")
+    result = command_line("dead-letters", "correct", letter, name)
+    assert (result.code, result.err.startswith(f"order-sync: {error}")) == (1, True)
+    assert [each["id"] for each in command_line("dead-letters", "--json").documents] == [letter]
+
+
 def test_a_dead_letter_stays_on_the_list_when_the_bus_is_unavailable(command_line: CommandLine, letter: str) -> None:
     assert command_line("dead-letters", "replay", letter).code == 1
     assert [each["id"] for each in command_line("dead-letters", "--json").documents] == [letter]
@@ -77,8 +99,9 @@ def test_a_dead_letter_stays_on_the_list_when_the_bus_is_unavailable(command_lin
 
 def test_a_discarded_dead_letter_is_no_longer_found(command_line: CommandLine, letter: str) -> None:
     assert command_line("dead-letters", "discard", letter) == Result(0, "", "")
-    for verb in ("show", "replay", "discard"):
-        assert command_line("dead-letters", verb, letter) == Result(
+    corrected = write_file("corrected.json", placed(sample("2011", "34")))
+    for verb, *more in (("show",), ("replay",), ("discard",), ("correct", corrected)):
+        assert command_line("dead-letters", verb, letter, *more) == Result(
             1, "", f"order-sync: there is no dead letter {letter}\n"
         )
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from worker.database import carrier_calls
-from worker.database.carrier_calls import DELETED_AT_ONCE, RecordedCall
+from worker.database.carrier_calls import DELETED_AT_ONCE, MEASURED, LastCall, RecentCalls, RecordedCall
 from worker.database.database import Database
 from worker.http.call import Verdict
 
@@ -28,3 +28,26 @@ def test_old_calls_are_deleted_in_batches_the_oldest_first(database: Database) -
     limit = calls[-1].sent_at
     assert [database.write(carrier_calls.delete_before, limit) for _ in range(3)] == [DELETED_AT_ONCE, 1, 0]
     assert database.read(carrier_calls.of_attempts, [7]) == calls[-1:]
+
+
+def test_the_calls_of_an_account_are_measured_since_a_time(database: Database) -> None:
+    took = [*range(100, 1100, 100), 9_000]  # the first is too old
+    calls = [
+        replace(CALL, sent_at=SENT + number * SECOND, milliseconds=each, status=200, verdict=Verdict.ANSWERED)
+        for number, each in enumerate(took)
+    ]
+    of_another = replace(CALL, sent_at=SENT + 60 * SECOND, account="borzo")
+    database.write(carrier_calls.record, [*calls, of_another])
+    last = LastCall(SENT + 10 * SECOND, "create", 200, Verdict.ANSWERED, "no answer")
+    of_borzo = RecentCalls(1, 45_000, 45_000, LastCall(of_another.sent_at, "create", None, CALL.verdict, CALL.reason))
+    found = database.read(carrier_calls.recent, SENT + SECOND)
+    assert found == {"borzo": of_borzo, "cervo": RecentCalls(10, 650, 9_000, last)}
+
+
+def test_only_the_newest_calls_are_measured(database: Database) -> None:
+    calls = [
+        replace(CALL, sent_at=SENT + number * SECOND, milliseconds=number % MEASURED) for number in range(MEASURED + 5)
+    ]
+    database.write(carrier_calls.record, calls)
+    found = database.read(carrier_calls.recent, SENT)["cervo"]
+    assert (found.count, found.median, found.p95) == (MEASURED, 2500, 4749)

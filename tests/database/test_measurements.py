@@ -7,15 +7,17 @@ from typing import Any
 
 from sqlalchemy import text
 
-from schemas.status import AttemptState
+from schemas.events import EventType
+from schemas.status import AttemptState, Cause, DeliveryStatus
 from tests.database.samples import ID, LATER, NOW, begun, changed, place
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import callbacks, carrier_calls, measurements
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.database.due_work import OldestStep
-from worker.database.measurements import CallTimes, Measurements
-from worker.domain.delivery import Change, Step
+from worker.database.measurements import CallTimes, Figures, Measurements
+from worker.domain.delivery import Change, Delivery, Event, Step
+from worker.domain.lifecycle import snapshot
 from worker.http.call import Verdict
 from worker.services.system_health import stored_state
 
@@ -25,6 +27,24 @@ MINUTE = timedelta(minutes=1)
 
 def measure(database: Database) -> Measurements:
     return database.read(measurements.measure, ["borzo", "cervo"], LATER)
+
+
+def ended(status: DeliveryStatus) -> Any:
+    """Return the decision that ends a delivery."""
+
+    def decide(delivery: Delivery) -> Change:
+        after = replace(
+            delivery,
+            status=status,
+            previous_status=delivery.status,
+            sequence=delivery.sequence + 1,
+            step=None,
+            next_run_at=None,
+        )
+        data = snapshot(after, delivery.active, Cause.POLL, NOW)
+        return Change(after, (Event(EventType.STATUS_CHANGED, after.sequence, NOW, data),))
+
+    return decide
 
 
 def test_an_empty_database_has_no_open_work(database: Database) -> None:
@@ -124,3 +144,14 @@ def test_the_durations_of_calls_are_measured_by_position(database: Database) -> 
         ("cervo", "create", "unreadable"): CallTimes(1, 50, (1,) * 10),
     }
     assert database.read(measurements.call_times, last, last) == {}
+
+
+def test_the_figures_count_open_orders_and_how_those_of_the_last_day_ended(database: Database) -> None:
+    ids = place(database, "1", "2", "3", "4", "5")
+    for delivery_id, status in zip(ids, ("delivered", "cancelled", "returned"), strict=False):
+        changed(database, [delivery_id], ended(DeliveryStatus(status)))
+    changed(database, [ids[3]], lambda each: begun(each, state=AttemptState.CREATED, heard_at=NOW))
+    assert [database.read(measurements.figures, since) for since in (NOW, NOW + MINUTE)] == [
+        Figures(open=2, delivered=1, undelivered=2, oldest_read=("deliverit", NOW)),
+        Figures(open=2, delivered=0, undelivered=0, oldest_read=("deliverit", NOW)),
+    ]

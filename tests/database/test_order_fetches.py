@@ -37,6 +37,14 @@ def test_a_fetch_is_claimed_again_after_its_lease(database: Database) -> None:
     assert [row["failures"] for row in rows(database, "message")] == [2]
 
 
+def test_the_fetches_that_wait_are_listed_with_the_next_try_first(database: Database) -> None:
+    store_messages(database, message(OrderRef(order_id="2011"), "first"), message(OrderRef(order_id="2012"), "second"))
+    store_messages(database, message(order("2013"), "whole"))
+    database.write(inbox.claim_fetches, NOW, 1)
+    claimed = [each["failures"] for each in database.read(inbox.waiting_fetches, 10)]
+    assert (claimed, len(database.read(inbox.waiting_fetches, 1))) == ([0, 1], 1)
+
+
 def test_concurrent_claims_return_every_fetch_once(database: Database) -> None:
     store_messages(database, *(message(OrderRef(order_id=str(number))) for number in range(20)))
     with ThreadPoolExecutor(4) as pool:

@@ -7,13 +7,22 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.status import AttentionReason, DeliveryStatus
+from schemas.status import AttentionReason, DeliveryStatus, Evidence
 from tests.domain.scenario import START, TERMS, DeliveryScenario, a_store, observed
 from worker.carriers.port import reference_of
 from worker.domain import trouble
 from worker.domain.attention import CAUSES, attention_troubles, group_of
 from worker.domain.delivery import Delivery, Step
-from worker.domain.trouble import Action, CarrierQuestion, Severity, Trouble, TroubledOrder, unmapped_status_troubles
+from worker.domain.trouble import (
+    Action,
+    CarrierQuestion,
+    Severity,
+    Trouble,
+    TroubledOrder,
+    Truth,
+    truth_of,
+    unmapped_status_troubles,
+)
 from worker.errors import Uncertain
 
 PICKUP = START + timedelta(minutes=15)
@@ -86,7 +95,8 @@ def test_many_orders_with_a_trouble_each_are_counted_in_one_more_trouble() -> No
 def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carrier() -> None:
     scenario = doubtful()
     (found,) = troubles(scenario.delivery)
-    attempt = scenario.attempt
+    attempt, delivery = scenario.attempt, scenario.delivery
+    truth = Truth(START, None, Evidence.OBSERVED, delivery.step, delivery.next_run_at)
     assert found == Trouble(
         key="outcome_unknown:d-2011",
         kind="outcome_unknown",
@@ -95,7 +105,9 @@ def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carr
         explanation="The order was sent to the carrier at 18:00:00, and nothing shows whether it arrived "
         "(no answer within the deadline). No other carrier is asked until you know.",
         count=1,
-        orders=(TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP, "Europe/Copenhagen"),),
+        orders=(
+            TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP, "Europe/Copenhagen", truth),
+        ),
         account="cervo",
         store_id="17",
         deadline=PICKUP,
@@ -117,6 +129,21 @@ def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carr
         ),
         actions=(Action.RESOLVE_EXISTS, Action.RESOLVE_ABSENT, Action.CANCEL),
     )
+
+
+def test_a_status_is_as_old_as_the_last_report_about_it_even_after_the_end() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.book()
+    found = [truth_of(scenario.delivery)]
+    scenario.wait(60)
+    scenario.poll("delivered")
+    ended = scenario.delivery
+    found.append(truth_of(ended))
+    assert [(each.since, each.heard_at) for each in found] == [(START, START), (ended.changed_at, scenario.now)]
+    assert ended.active is None
+    waiting = replace(ended, status=DeliveryStatus.QUEUED)
+    assert truth_of(waiting).heard_at is None
 
 
 def test_nothing_about_a_trouble_names_the_customer() -> None:

@@ -43,6 +43,32 @@ class Entry:
     """All fields of the entry; None if `event` is the only field."""
 
 
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """One reader of a consumer group."""
+
+    name: str
+    pending: int
+    """The entries that it has read and not acknowledged."""
+    idle_seconds: float
+    """Seconds since it last asked for entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group, and how far it is."""
+
+    stream: str
+    name: str
+    lag: float
+    """The age in seconds of the oldest entry that the group has not acknowledged; 0 if there is none."""
+    unread: int | None
+    """The entries that no reader of the group has read; None if the server does not know."""
+    pending: int
+    """The entries that were read and not acknowledged."""
+    consumers: tuple[Consumer, ...]
+
+
 class Bus:
     """The two streams on one Redis server."""
 
@@ -103,6 +129,11 @@ class Bus:
         if entries:
             self._redis.xack(self.orders, GROUP, *(entry.id for entry in entries))
 
+    def newest_orders(self, count: int) -> list[Entry]:
+        """Return the newest entries of the orders stream, newest first. Acknowledged ones are there until a trim."""
+        found: Any = self._redis.xrevrange(self.orders, count=count)
+        return [_entry(each) for each in found]
+
     # --- events out ---
 
     def follow(self, after: str = "$", block_ms: int = 1000) -> Iterator[tuple[str, bytes]]:
@@ -158,12 +189,30 @@ class Bus:
 
         Unacknowledged entries are never trimmed, so a group that never reads makes its stream grow.
         """
-        return {
-            (stream, _text(group["name"])): self._lag(stream, group, now)
-            for stream in (self.orders, self.events)
-            if self._redis.exists(stream)
-            for group in self._redis.xinfo_groups(stream)
-        }
+        return {(stream, _text(group["name"])): self._lag(stream, group, now) for stream, group in self._groups()}
+
+    def groups(self, now: datetime) -> list[Group]:
+        """Return the consumer groups of both streams with their readers, the groups of the orders first."""
+        return [
+            Group(
+                stream,
+                _text(group["name"]),
+                self._lag(stream, group, now),
+                group.get("lag"),  # servers before Redis 7 have none
+                group["pending"],
+                self._consumers(stream, group["name"]),
+            )
+            for stream, group in self._groups()
+        ]
+
+    def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for stream in (self.orders, self.events):
+            if self._redis.exists(stream):
+                yield from ((stream, group) for group in self._redis.xinfo_groups(stream))
+
+    def _consumers(self, stream: str, group: str) -> tuple[Consumer, ...]:
+        found = self._redis.xinfo_consumers(stream, group)
+        return tuple(Consumer(_text(each["name"]), each["pending"], each["idle"] / 1000) for each in found)
 
     def _lag(self, stream: str, group: dict[str, Any], now: datetime) -> float:
         done = _text(group["last-delivered-id"])

@@ -84,6 +84,20 @@ def replay_letters(letter_ids: Ids, *, by: str = By, reason: str = Why, as_json:
             advance()
 
 
+@dead_letters.command("correct")
+def correct_letter(letter_id: str, file: Path, *, by: str = By, reason: str = Why, as_json: bool = Json) -> None:
+    """Put the corrected message of a file on the bus in place of a dead letter."""
+    from schemas.json_reader import MalformedError
+
+    try:
+        entry = open_container().operations.correct(letter_id, file.read_text(), operator(by, reason))
+    except (MalformedError, OSError, UnicodeError) as error:
+        fail(f"{file}: {error}")
+    if entry is None:
+        fail(f"there is no dead letter {letter_id}")
+    report(entry, {"id": letter_id, "entry": entry}, as_json=as_json)
+
+
 @dead_letters.command("discard")
 def discard_letters(letter_ids: Ids, *, by: str = By, reason: str = Why, as_json: bool = Json) -> None:
     """Remove dead letters from the list."""

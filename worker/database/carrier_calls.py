@@ -3,9 +3,10 @@
 A call is stored in the transaction that stores its outcome, so the record and the state never differ.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -16,6 +17,8 @@ from worker.http.call import Verdict
 
 DELETED_AT_ONCE = 1000
 """The most calls that one transaction deletes, so that it is short."""
+MEASURED = 5000
+"""How many of the newest calls are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,28 @@ class RecordedCall:
     trace_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LastCall:
+    """The newest call of an account."""
+
+    sent_at: datetime
+    operation: str
+    status: int | None
+    verdict: Verdict
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecentCalls:
+    """How long the newest calls of an account took, in milliseconds, and what the last one came to."""
+
+    count: int
+    median: int
+    p95: int
+    """Of 100 calls, 95 took no longer."""
+    last: LastCall
+
+
 def row(call: RecordedCall) -> dict[str, Any]:
     """Return the row of a call."""
     return {name: getattr(call, name) for name in RecordedCall.__slots__}
@@ -54,6 +79,25 @@ def of_attempts(connection: Connection, attempt_ids: Collection[int]) -> list[Re
     query = select(*columns).where(CARRIER_CALL.c.attempt_id.in_(attempt_ids)).order_by(CARRIER_CALL.c.sent_at)
     rows = connection.execute(query).mappings()
     return [RecordedCall(**{**each, "verdict": Verdict(each["verdict"])}) for each in rows]
+
+
+def recent(connection: Connection, since: datetime) -> dict[str, RecentCalls]:
+    """Measure the calls since a time by account, among the newest `MEASURED` calls of all accounts."""
+    columns = [CARRIER_CALL.c[name] for name in ("account", "milliseconds", *LastCall.__slots__)]
+    query = select(*columns).order_by(CARRIER_CALL.c.position.desc()).limit(MEASURED)
+    found: dict[str, list[Any]] = {}
+    for row in connection.execute(query):
+        if row.sent_at >= since:
+            found.setdefault(row.account, []).append(row)
+    return {account: _measured(rows) for account, rows in found.items()}
+
+
+def _measured(rows: Sequence[Any]) -> RecentCalls:
+    """Measure the calls of one account, the newest first."""
+    took = sorted(each.milliseconds for each in rows)
+    newest = rows[0]
+    last = LastCall(newest.sent_at, newest.operation, newest.status, Verdict(newest.verdict), newest.reason)
+    return RecentCalls(len(took), round(median(took)), took[-(-len(took) * 95 // 100) - 1], last)
 
 
 def delete_before(connection: Connection, limit: datetime) -> int:

@@ -112,6 +112,12 @@ def mark_fetched(connection: Connection, source: str, message_id: str) -> None:
     _set_fetch(connection, source, message_id, fetch_at=None)
 
 
+def waiting_fetches(connection: Connection, limit: int) -> list[RowMapping]:
+    """Return the messages whose order must still be fetched, the one with the next try first."""
+    waiting = select(MESSAGE).where(MESSAGE.c.fetch_at.is_not(None)).order_by(MESSAGE.c.fetch_at).limit(limit)
+    return list(connection.execute(waiting).mappings())
+
+
 def _set_fetch(connection: Connection, source: str, message_id: str, **values: datetime | int | None) -> None:
     this = (MESSAGE.c.source == source) & (MESSAGE.c.message_id == message_id)
     connection.execute(update(MESSAGE).where(this).values(values))

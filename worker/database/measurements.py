@@ -1,8 +1,8 @@
-"""What only the metrics measure in the database. Each query reads an index of open work, or only the newest rows.
+"""What only the metrics or the desk measure. Each query reads an index of open work, or only the newest rows.
 
 The metrics get everything else from `worker.services.system_health`, as the troubles do.
 
-No query reads all deliveries, so the cost grows with the open deliveries and with the events since the last scrape.
+No query reads all deliveries, so the cost grows with the open deliveries and with those of the measured time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,9 @@ from datetime import datetime
 
 from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, select, text
 
+from schemas.status import FINAL, DeliveryStatus
 from worker.database import deliveries, write_backs
-from worker.database.tables import ATTEMPT, CALLBACK, CARRIER_CALL
+from worker.database.tables import ATTEMPT, CALLBACK, CARRIER_CALL, DELIVERY
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
 """The condition of the index `attempt_live`. A database uses the index only if the texts are equal."""
@@ -63,7 +64,7 @@ class CallTimes:
 
 def measure(connection: Connection, names: Iterable[str], now: datetime) -> Measurements:
     """Measure the open work; `names` are the accounts whose carriers send callbacks."""
-    unknown_since, read_at = _live_attempts(connection)
+    unknown_since, read_at = live_attempts(connection)
     return Measurements(
         deliveries=deliveries.status_counts(connection),
         attention=deliveries.attention_counts(connection),
@@ -71,11 +72,34 @@ def measure(connection: Connection, names: Iterable[str], now: datetime) -> Meas
         read_at=read_at,
         write_backs=write_backs.count_waiting(connection, now),
         waiting_callbacks=connection.scalar(_WAITING_CALLBACKS) or 0,
-        callbacks_at=_callbacks_at(connection, names),
+        callbacks_at=callbacks_at(connection, names),
     )
 
 
-def _live_attempts(connection: Connection) -> tuple[dict[str, datetime], dict[str, datetime]]:
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How many orders are open, how those of the last day ended, and how old the oldest known status is."""
+
+    open: int
+    delivered: int
+    undelivered: int
+    """Ended without delivery."""
+    oldest_read: tuple[str, datetime] | None
+    """The carrier of the live attempt without a report for the longest time, and when it was last heard of."""
+
+
+def figures(connection: Connection, since: datetime) -> Figures:
+    """Return the figures of now. Of the ended deliveries, only those that were placed since a time are counted."""
+    of_time = select(DELIVERY.c.status, func.count()).where(DELIVERY.c.created_at >= since)
+    rows = connection.execute(of_time.where(DELIVERY.c.status.in_(FINAL)).group_by(DELIVERY.c.status))
+    ended = {row[0]: row[1] for row in rows}
+    delivered = ended.pop(DeliveryStatus.DELIVERED, 0)
+    _, read_at = live_attempts(connection)
+    oldest = min(read_at.items(), key=lambda each: each[1], default=None)
+    return Figures(sum(deliveries.status_counts(connection).values()), delivered, sum(ended.values()), oldest)
+
+
+def live_attempts(connection: Connection) -> tuple[dict[str, datetime], dict[str, datetime]]:
     """Return the oldest unknown outcome and the oldest read of all live attempts, by carrier."""
     submitted, heard = (_document_field(connection, name) for name in ("submitted_at", "heard_at"))
     unknown = ATTEMPT.c.state.in_(deliveries.UNKNOWN)
@@ -95,7 +119,8 @@ def _document_field(connection: Connection, name: str) -> ColumnElement[str]:
     return func.json_extract(ATTEMPT.c.document, f"$.{name}")
 
 
-def _callbacks_at(connection: Connection, names: Iterable[str]) -> dict[str, datetime]:
+def callbacks_at(connection: Connection, names: Iterable[str]) -> dict[str, datetime]:
+    """Return when the newest callback of each account arrived."""
     newest = select(CALLBACK.c.received_at).order_by(CALLBACK.c.position.desc()).limit(1)
     found = {name: connection.scalar(newest.where(CALLBACK.c.carrier == name)) for name in names}
     return {name: received_at for name, received_at in found.items() if received_at is not None}

@@ -10,11 +10,11 @@ from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from schemas.status import GOODS_WITH_COURIER, AttentionReason
+from schemas.status import GOODS_WITH_COURIER, AttentionReason, Evidence
 from worker.carriers.account import is_within
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Delivery
+from worker.domain.delivery import Delivery, Step
 from worker.domain.planner import offer_ends
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -60,6 +60,19 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Truth:
+    """How old the status of a delivery is, how well it is proven, and when its carrier is asked next."""
+
+    since: datetime
+    """When the delivery got the status."""
+    heard_at: datetime | None
+    """When the carrier last reported; None while there is no report."""
+    evidence: Evidence
+    next_step: Step | None
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class TroubledOrder:
     """An order that a trouble affects."""
 
@@ -72,6 +85,7 @@ class TroubledOrder:
     """When a courier must be at the store or a decision must be made; None when there is no such time."""
     timezone: str | None
     """The time zone of the store; None while the store is unknown."""
+    truth: Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +177,15 @@ def deadline_of(delivery: Delivery, terms: TermsByAccount) -> datetime | None:
     return attempt.pickup_at
 
 
+def truth_of(delivery: Delivery) -> Truth:
+    """Return how much is known about the status of a delivery."""
+    attempt = delivery.active
+    if delivery.final and attempt is None:
+        attempt = next(reversed(delivery.attempts), None)
+    heard_at = attempt.heard_at or attempt.shown_at if attempt else None
+    return Truth(delivery.changed_at, heard_at, delivery.evidence, delivery.step, delivery.next_run_at)
+
+
 def _troubled(delivery: Delivery, terms: TermsByAccount) -> TroubledOrder:
     return TroubledOrder(
         delivery.id,
@@ -172,6 +195,7 @@ def _troubled(delivery: Delivery, terms: TermsByAccount) -> TroubledOrder:
         delivery.status.value,
         deadline_of(delivery, terms),
         delivery.store.timezone if delivery.store else None,
+        truth_of(delivery),
     )
 
 

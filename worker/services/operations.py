@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import uuid4
 
+from schemas.json_reader import MalformedError
+from schemas.messages import read_fields
+from schemas.ordering import ProjectDefaults
 from schemas.stores import Store
-from worker.bus.streams import Bus, load_fields
+from worker.bus.streams import Bus, Fields, load_fields
 from worker.clock import Clock
 from worker.database import accounts, deliveries, inbox, leases, operator_actions, shops
 from worker.database.connection import Connection
@@ -31,6 +34,8 @@ class Operations:
 
     database: Database
     bus: Bus
+    defaults: ProjectDefaults
+    """Values for fields that orders of the Ordering platform do not have."""
     clock: Clock
 
     def pause(self, account: str, by: Operator) -> bool:
@@ -91,6 +96,20 @@ class Operations:
         self._settle("dead-letters replay", letter_id, by)  # after the message is on the bus: a crash loses nothing
         return entry
 
+    def correct(self, letter_id: str, text: str, by: Operator) -> str | None:
+        """Put a corrected message on the bus in place of a dead letter; return its entry, None without such a letter.
+
+        The dead letter keeps the original message. Raises MalformedError if the corrected message is unreadable.
+        """
+        letter = self.database.read(inbox.dead_letter, letter_id)
+        if letter is None:
+            return None
+        fields = _fields(text.encode()) if letter.has_fields else {b"event": text.encode()}
+        read_fields(fields, self.defaults)
+        entry = self.bus.add_entry(fields)
+        self._settle("dead-letters correct", letter_id, by)
+        return entry
+
     def discard(self, letter_id: str, by: Operator) -> bool:
         """Take a dead letter off the list; return False without such a letter."""
         if self.database.read(inbox.dead_letter, letter_id) is None:
@@ -148,3 +167,11 @@ class Operations:
             return done
 
         return self.database.write(change_and_record)
+
+
+def _fields(text: bytes) -> Fields:
+    """Return the fields of a stream entry from their JSON. Raises MalformedError for any other text."""
+    try:
+        return load_fields(text)
+    except (ValueError, AttributeError, RecursionError):  # no JSON, no object, or a value that is no text
+        raise MalformedError("message: not a JSON object of texts") from None

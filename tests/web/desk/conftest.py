@@ -24,7 +24,7 @@ def simulation(tmp_path: Path) -> Iterator[Simulation]:
 @pytest.fixture
 def open_browser(simulation: Simulation) -> Iterator[Open]:
     """Give a function that opens another browser."""
-    app = desk.build(simulation.container, ticks=count(step=10.0).__next__)  # every page is measured anew
+    app = desk.build(simulation.container, ticks=count(step=100.0).__next__)  # every page is measured anew
     opened: list[Browser] = []
 
     def open_one(base_url: str = "http://127.0.0.1:8001") -> Browser:

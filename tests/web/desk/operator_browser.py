@@ -17,12 +17,16 @@ class Page(HTMLParser):
         super().__init__()
         self.reply, self.status, self.path = reply, reply.status_code, reply.url.raw_path.decode()
         self.links: dict[str, str] = {}
+        self.addresses: list[str] = []
+        """The addresses of all links, also of those with the same text."""
         self.forms: dict[str, dict[str, list[str]]] = {}
         self.tags: list[str] = []
         self._words: list[str] = []
         self._form: dict[str, list[str]] = {}
         self._link: tuple[str, list[str]] | None = None
-        self._in_main = False
+        self._in_main = self._in_text = False
+        self.text = ""
+        """The content of the text area."""
         self.feed(reply.text)
 
     @property
@@ -35,6 +39,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         if tag == "main":
             self._in_main = True
+        self._in_text = tag == "textarea"
         if tag in BLOCKS:
             self._words.append("\n")
         if tag in {"td", "th", "dd", "span", "a", "code"}:
@@ -45,14 +50,20 @@ class Page(HTMLParser):
             self._form.setdefault(given["name"], []).append(given.get("value", ""))
         if tag == "a":
             self._link = (given.get("href", ""), [])
+            self.addresses.append(given.get("href", ""))
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self._in_text, self.text = False, self.text.removeprefix("\n")
         if tag == "a" and self._link is not None:
             address, words = self._link
             self.links[" ".join("".join(words).split())] = address
             self._link = None
 
     def handle_data(self, data: str) -> None:
+        if self._in_text:
+            self.text += data
+            return
         if self._in_main:
             self._words.append(data.replace("\n", " "))
         if self._link is not None:

@@ -3,15 +3,17 @@
 import fakeredis
 import pytest
 
+from schemas.status import Evidence
 from tests.sample_store import STORE
-from tests.services.simulation import Simulation
+from tests.services.simulation import START, Simulation
 from tests.web.desk.conftest import Open
 from tests.web.desk.operator_browser import Browser
 from tests.web.desk.test_pages import lose_an_answer, place_at_unknown_store
 from worker.bus.streams import Bus
 from worker.database import accounts, operator_actions, shops
-from worker.domain.trouble import Action
-from worker.web.desk.actions import ACTION_FORMS
+from worker.domain.trouble import Action, Severity, Trouble, TroubledOrder, Truth
+from worker.web.desk.action_forms import ACTION_FORMS
+from worker.web.desk.choices import choices, order_choices
 
 
 def recorded(simulation: Simulation) -> list[tuple[str, str, str, str | None]]:
@@ -84,6 +86,32 @@ def test_all_orders_of_a_card_are_cancelled_at_once(browser: Browser, simulation
     assert after.lines[0] == "Done: Cancel, 3 of 3."
     assert simulation.statuses("1", "2", "3") == ["cancelled"] * 3
     assert recorded(simulation) == [("maria", "cancel", "closed", None)] * 3
+
+
+def test_each_order_of_a_card_has_buttons_of_its_own(browser: Browser, simulation: Simulation) -> None:
+    place_at_unknown_store(simulation, "1", "2")
+    first, second = (simulation.delivery(each).id for each in ("1", "2"))
+    addresses = [each for each in browser.get("/").addresses if each.startswith("/do/")]
+    assert addresses == [
+        f"/do/cancel?delivery={first}&back=/",
+        f"/do/cancel?delivery={second}&back=/",
+        "/do/stores-load?trouble=unknown_store%3A77&back=/",
+        "/do/cancel?trouble=unknown_store%3A77&back=/",
+    ]
+
+
+def test_an_unknown_outcome_is_resolved_one_order_at_a_time() -> None:
+    truth = Truth(START, None, Evidence.OBSERVED, None, None)
+    orders = tuple(
+        TroubledOrder(each, each, "platform", "34", "submit_unknown", None, None, truth) for each in ("1", "2")
+    )
+    actions = (Action.RESOLVE_EXISTS, Action.RESOLVE_ABSENT, Action.CANCEL)
+    card = Trouble("k", "k", Severity.UNKNOWN_OUTCOME, "", "", count=2, orders=orders, actions=actions)
+    assert [each.label for each in choices(card)] == ["Cancel: all 2…"]
+    assert {key: [each.address for each in found] for key, found in order_choices(card).items()} == {
+        key: [f"/do/resolve-exists?delivery={key}", f"/do/resolve-absent?delivery={key}", f"/do/cancel?delivery={key}"]
+        for key in ("1", "2")
+    }
 
 
 def test_what_is_left_undone_is_said(browser: Browser, simulation: Simulation) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from tests.services.simulation import Simulation
 from worker.database import accounts, diagnostics
 from worker.web.desk.live import MOST_PAGES, QUIET_POLLS, Live
+from worker.web.desk.threads import Threads
 
 
 class Clockwork:
@@ -22,7 +23,7 @@ class Clockwork:
         self.reads = self.forgotten = 0
         self._turn = asyncio.Semaphore(0)
         self._paused = asyncio.Semaphore(0)
-        self.live = Live(self._read, self._forget, self._pause)
+        self.live = Live(self._read, self._forget, Threads(), self._pause)
 
     def _read(self) -> object:
         self.reads += 1

@@ -1,19 +1,23 @@
 """The pages show what needs an operator, and no customer's data."""
 
 import json
+import re
 from datetime import timedelta
+from itertools import count
+from typing import Any
 
 import fakeredis
 import pytest
+from kombu.exceptions import OperationalError
 
 from tests.services.simulation import Simulation, order_document
 from tests.web.desk.operator_browser import Browser
 from worker.bus.streams import Bus
-from worker.carriers.port import reference_of
-from worker.database import accounts, operator_actions
+from worker.carriers.port import Callback, reference_of
+from worker.database import accounts, callbacks, operator_actions
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
-from worker.web.desk.pages import countdown
+from worker.web.desk.pages import Cached, countdown
 
 HOSTILE = "<script>alert(1)</script>\u202e<img src=x onerror=alert(1)>"
 
@@ -61,8 +65,9 @@ def test_an_unknown_outcome_is_a_card_with_what_to_ask_the_carrier(browser: Brow
     )
     tag, payment = reference_of(attempt.id), delivery.order.payment
     assert page.lines[begin + 2] == (
-        f"Ask cervo: “Do you have our order 2011 with the reference {tag}, sent at 20:00:01?” Order 2011, number "
-        f"{attempt.id}, tag {tag}, {payment.amount} {payment.currency} The order"
+        f"Ask cervo: “Do you have our order 2011 with the reference {tag}, sent at 20:00:01?” Order 2011, "
+        f"our number {attempt.id}, tag {tag}, sent 20:00:01, pickup 20:15:01 (Asia/Riyadh), {payment.amount} "
+        f"{payment.currency} The order"
     )
     assert [each for each in page.links if each.endswith("…")] == ["It exists…", "It does not exist…", "Cancel…"]
 
@@ -102,6 +107,26 @@ def test_a_customer_is_shown_to_who_asks_and_the_asking_is_recorded(browser: Bro
     assert (action.operator, action.action, action.reason) == ("maria", "show customer", "calling them")
 
 
+def test_a_customer_is_not_shown_without_a_reason(browser: Browser, simulation: Simulation) -> None:
+    lose_an_answer(simulation)
+    delivery = simulation.delivery()
+    page = browser.send(browser.get(f"/deliveries/{delivery.id}"), f"/deliveries/{delivery.id}/customer", reason=" ")
+    assert (page.status, "Write your reason." in page.lines) == (422, True)
+    assert f"Phone •••{delivery.order.customer.phone[-2:]}" in page.lines
+    assert not [each for each in customer_of(simulation) if each in page.reply.text]
+    assert simulation.container.database.read(operator_actions.of_delivery, delivery.id) == []
+
+
+def test_an_operator_can_call_the_courier(browser: Browser, simulation: Simulation) -> None:
+    simulation.place_at("borzo", "2011")
+    simulation.until(lambda it: it.delivery().courier is not None)
+    courier = simulation.delivery().courier
+    assert courier is not None
+    links = browser.get(f"/deliveries/{simulation.delivery().id}").links
+    assert courier.phone is not None
+    assert links[courier.phone] == f"tel:{courier.phone.replace('+', '%2B')}"
+
+
 def test_a_delivery_says_how_old_its_status_is_and_when_its_carrier_is_asked_next(
     browser: Browser, simulation: Simulation
 ) -> None:
@@ -114,6 +139,21 @@ def test_a_delivery_says_how_old_its_status_is_and_when_its_carrier_is_asked_nex
     assert "event 1 status_changed: queued" in " ".join(page.lines)
 
 
+def test_the_script_gets_the_seconds_to_count_a_deadline_down(browser: Browser, simulation: Simulation) -> None:
+    simulation.place_at("cervo", "2011")
+    page = browser.get(f"/deliveries/{simulation.delivery().id}")
+    assert '<span data-seconds="900">in 15:00</span>' in page.reply.text
+
+
+def test_a_delivery_that_has_ended_has_no_deadline(browser: Browser, simulation: Simulation) -> None:
+    place_at_unknown_store(simulation, "1")
+    address = f"/deliveries/{simulation.delivery('1').id}"
+    browser.send(browser.get(browser.get(address).links["Cancel…"]))
+    ended = browser.get(address)
+    assert "data-seconds" not in ended.reply.text
+    assert "deadline none" in ended.lines
+
+
 def test_hostile_texts_of_a_carrier_and_a_platform_stay_texts(browser: Browser, simulation: Simulation) -> None:
     place_at_unknown_store(simulation, HOSTILE[:60], store_id=HOSTILE[:60])
     simulation.container.database.write(accounts.pause, "borzo", "carrier", HOSTILE, simulation.now)
@@ -124,6 +164,21 @@ def test_hostile_texts_of_a_carrier_and_a_platform_stay_texts(browser: Browser, 
         assert "img" not in page.tags
         assert "\u202e" not in page.reply.text
     assert "&lt;script&gt;alert(1)" in pages[0].reply.text
+
+
+def test_the_first_page_has_the_figures_of_the_last_day(browser: Browser, simulation: Simulation) -> None:
+    place_at_unknown_store(simulation, "1", "2")
+    simulation.place_at("cervo", "3")
+    browser.send(browser.get(f"/do/cancel?delivery={simulation.delivery('1').id}"))
+    simulation.now += timedelta(seconds=7)
+    assert browser.get("/").lines[1:7] == [
+        "under way 2",
+        "delivered (24 h) 0",
+        "not delivered (24 h) 1",
+        "oldest status (cervo) 7 s",
+        "events unsent 1",
+        "last sweep 7 s ago",
+    ]
 
 
 # --- the list ---
@@ -189,7 +244,7 @@ def test_a_dead_letter_is_shown_to_who_asks_and_can_be_replayed(browser: Browser
     assert "+4566112233" not in letter.reply.text
     assert "+4566112233" in browser.send(letter, address).reply.text
     discarded = browser.send(browser.get(letter.links["Discard…"]))
-    assert discarded.lines[1:] == ["Messages that could not be read", "Message Age Why", "Every message could be read."]
+    assert "Every message could be read." in discarded.lines
     assert browser.get(address).status == 404
     found = simulation.container.database.read(operator_actions.newest, 9)
     assert [each.action for each in found] == ["dead-letters discard", "dead-letters show"]
@@ -209,8 +264,78 @@ def test_the_pages_say_when_redis_does_not_answer(browser: Browser, simulation: 
     simulation.container.bus = Bus(unreachable, orders="orders", events="deliveries")
     simulation.container.breaker = CircuitBreaker(unreachable)
     simulation.container.rate_limiter = RateLimiter(unreachable)
-    assert "Streams unknown (Redis does not answer)" in " ".join(browser.get("/system").lines)
+    assert "Consumer groups Unknown: Redis does not answer." in " ".join(browser.get("/system").lines)
+    assert "Newest messages Unknown: Redis does not answer." in " ".join(browser.get("/messages").lines)
     assert "Calls used unknown (Redis does not answer)" in " ".join(browser.get("/carriers").lines)
+
+
+def test_the_carriers_page_shows_how_an_account_answers(browser: Browser, simulation: Simulation) -> None:
+    simulation.inject_fault("error_before", "cervo", operation="create", times=1)
+    simulation.place_at("cervo", "1")
+    simulation.place_at("borzo", "2")
+    simulation.now += timedelta(seconds=7)
+    lines = browser.get("/carriers").lines
+    shown = [each for each in lines if each.startswith(("Last", "Calls of"))]
+    assert [re.sub(r"\d+ ms", "N ms", each) for each in shown] == [
+        "Calls of the last hour 1: median N ms, 95% within N ms",
+        "Last call create 7 s ago: HTTP 200, answered",
+        "Last callback none yet",
+        "Calls of the last hour 1: median N ms, 95% within N ms",
+        "Last call create 7 s ago: HTTP 500, uncertain: the create was answered with HTTP 500",
+        "Last callback none yet",
+        "Calls of the last hour none",
+        "Last callback this carrier sends none",
+    ]
+
+
+def test_the_carriers_page_says_when_a_carrier_last_called(browser: Browser, simulation: Simulation) -> None:
+    simulation.container.database.write(callbacks.save, "borzo", Callback("POST", b"{}"), simulation.now)
+    simulation.now += timedelta(minutes=3)
+    assert "Last callback 3 min ago" in browser.get("/carriers").lines
+
+
+def test_the_system_page_shows_the_groups_and_the_queues(browser: Browser, simulation: Simulation) -> None:
+    simulation.place_at("cervo", "1")
+    simulation.redis.xgroup_create("deliveries", "billing", id="0")
+    simulation.redis.xreadgroup("billing", "reader", {"deliveries": ">"}, count=1)
+    text = re.sub(r"seen \d+ s", "seen 0 s", "\n".join(browser.get("/system").lines))
+    assert text[text.index("Consumer groups") :].splitlines()[:7] == [
+        "Consumer groups",
+        "Group Stream Behind Not read Not acknowledged Readers",
+        "order-sync orders up to date 0 0 tests: seen 0 s ago",
+        "billing deliveries up to date 1 1 reader: 1 not acknowledged, seen 0 s ago",
+        "Queues",
+        "All 11 queues no task waits",
+        "What operators did last",
+    ]
+
+
+def test_the_system_page_shows_what_waits_in_a_queue(browser: Browser, simulation: Simulation) -> None:
+    simulation.app.send_task("deliveries.book", queue="carrier.cervo", args=["cervo", []])
+    assert "carrier.cervo 1 task waits" in browser.get("/system").lines
+
+
+class UnreachableQueue:
+    """A broker that does not answer."""
+
+    def depths(self, _queues: object) -> dict[str, int]:
+        raise OperationalError
+
+
+def test_the_system_page_says_when_the_broker_does_not_answer(browser: Browser, simulation: Simulation) -> None:
+    queue: Any = UnreachableQueue()
+    simulation.container.queue = queue
+    assert "Queues Unknown: the broker does not answer." in " ".join(browser.get("/system").lines)
+
+
+def test_a_value_is_measured_at_most_once_in_its_seconds_and_again_after_an_action() -> None:
+    now, measured = [0.0], count()
+    value = Cached(lambda: next(measured), 10.0, lambda: now[0])
+    found = [value.get(), value.get()]
+    now[0] = 10.0
+    found.append(value.get())
+    value.forget()
+    assert [*found, value.get()] == [0, 0, 1, 2]
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/deliveries/nowhere", "/messages/nowhere", "/do/nothing", "/do/retry"])

@@ -6,7 +6,10 @@ Pages are rendered on the server. Every form shows first what it will do, and is
 import secrets
 import time
 from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,26 +22,36 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from worker.container import Container
-from worker.database import diagnostics
+from worker.database import diagnostics, measurements
 from worker.database.connection import DatabaseError
+from worker.database.measurements import Figures
 from worker.web.bodies import RequestBodies
 from worker.web.desk.access import (
     LOCAL_HOSTS,
     SESSION_SECONDS,
+    Forms,
     OnlyThisMachine,
     RequireLogin,
     SecurityHeaders,
     Users,
-    post,
 )
 from worker.web.desk.actions import Actions
+from worker.web.desk.carriers import CarriersPage, heard_of
 from worker.web.desk.delivery import DeliveryPage
 from worker.web.desk.live import Live
 from worker.web.desk.login import Login
-from worker.web.desk.pages import Pages, Snapshot, environment
+from worker.web.desk.messages import MAX_LETTER, MessagePages
+from worker.web.desk.pages import Cached, Pages, Snapshot, environment
 from worker.web.desk.report import ReportPage
+from worker.web.desk.system import SystemPage, TrafficMeter
+from worker.web.desk.threads import Threads
 from worker.web.desk.views import Views
 
+SNAPSHOT_SECONDS, FIGURES_SECONDS = 1.0, 10.0
+"""Seconds for which all pages show the same troubles, and the same figures of calls, groups and deliveries."""
+FIGURES_OF = timedelta(days=1)
+"""The deliveries of this time are counted."""
+T = TypeVar("T")
 STATIC = Path(__file__).parent / "static"
 
 
@@ -46,33 +59,40 @@ def build(
     container: Container, bodies: RequestBodies | None = None, ticks: Callable[[], float] = time.monotonic
 ) -> Starlette:
     """Build the ASGI app of the desk, for the root of an address that no public proxy forwards to."""
-    settings, bodies = container.settings.desk, bodies or RequestBodies()
-    users = Users(settings.users)
-    snapshot = Snapshot(container.system_health.measure, container.troubles.find, ticks)
-    pages = Pages(environment(), container.clock, snapshot)
-    login, views, actions = Login(users, pages), Views(container, pages), Actions(container, pages)
-    delivery = DeliveryPage(container, pages)
-    live = Live(lambda: container.database.read(diagnostics.pulse), snapshot.forget)
+    settings, threads = container.settings.desk, Threads()
+    users, post = Users(settings.users), Forms(bodies or RequestBodies(), threads).post
+    pages = Pages(environment(), container.clock, Cached(partial(_snapshot, container), SNAPSHOT_SECONDS, ticks))
+
+    def cached(measure: Callable[[], T]) -> Cached[T]:
+        return Cached(measure, FIGURES_SECONDS, ticks)
+
+    login, delivery, actions = Login(users, pages), DeliveryPage(container, pages), Actions(container, pages)
+    views, messages = Views(container, pages, cached(partial(_figures, container))), MessagePages(container, pages)
+    carriers = CarriersPage(container, pages, cached(partial(heard_of, container)))
+    system = SystemPage(container, pages, cached(TrafficMeter(container).measure))
+    live = Live(lambda: container.database.read(diagnostics.pulse), pages.snapshot.forget, threads)
+    view = threads.view
     return Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=STATIC)),
-            Route("/login", login.show),
-            Route("/login", post(bodies, login.log_in), methods=["POST"]),
-            Route("/logout", post(bodies, login.log_out), methods=["POST"]),
-            Route("/", views.needs_you),
-            Route("/deliveries", views.deliveries),
-            Route("/deliveries/{id}", delivery.show),
-            Route("/deliveries/{id}/explain", delivery.explain),
-            Route("/deliveries/{id}/customer", post(bodies, delivery.show_customer), methods=["POST"]),
-            Route("/deliveries/{id}/candidates", post(bodies, delivery.show_candidates), methods=["POST"]),
-            Route("/carriers", views.carriers),
-            Route("/carriers/report", ReportPage(container, pages, ticks).show),
-            Route("/messages", views.messages),
-            Route("/messages/{id}", views.message),
-            Route("/messages/{id}", post(bodies, views.message_text), methods=["POST"]),
-            Route("/system", views.system),
-            Route("/do/{action}", actions.preview),
-            Route("/do/{action}", post(bodies, actions.do), methods=["POST"]),
+            Route("/login", view(login.show)),
+            Route("/login", post(login.log_in), methods=["POST"]),
+            Route("/logout", post(login.log_out), methods=["POST"]),
+            Route("/", view(views.needs_you)),
+            Route("/deliveries", view(views.deliveries)),
+            Route("/deliveries/{id}", view(delivery.show)),
+            Route("/deliveries/{id}/explain", view(delivery.explain)),
+            Route("/deliveries/{id}/customer", post(delivery.show_customer), methods=["POST"]),
+            Route("/deliveries/{id}/candidates", post(delivery.show_candidates), methods=["POST"]),
+            Route("/carriers", view(carriers.show)),
+            Route("/carriers/report", ReportPage(container, pages, ticks, threads).show),
+            Route("/messages", view(messages.show)),
+            Route("/messages/{id}", view(messages.letter)),
+            Route("/messages/{id}", post(messages.text), methods=["POST"]),
+            Route("/messages/{id}/corrected", post(messages.correct, MAX_LETTER), methods=["POST"]),
+            Route("/system", view(system.show)),
+            Route("/do/{action}", view(actions.preview)),
+            Route("/do/{action}", post(actions.do), methods=["POST"]),
             Route("/live", live.stream),
         ],
         middleware=[
@@ -94,6 +114,15 @@ def build(
 def _only_this_machine() -> list[Middleware]:
     """Return what keeps others out while there are no passwords: other machines' proxies, and other sites' pages."""
     return [Middleware(OnlyThisMachine), Middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_HOSTS)]
+
+
+def _snapshot(container: Container) -> Snapshot:
+    state = container.system_health.measure()
+    return Snapshot(state, container.troubles.find(state))
+
+
+def _figures(container: Container) -> Figures:
+    return container.database.read(measurements.figures, container.clock() - FIGURES_OF)
 
 
 class _Failures:

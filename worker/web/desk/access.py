@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, quote
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from pydantic import SecretStr
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import ImmutableMultiDict, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker import log
 from worker.web.bodies import RequestBodies
+from worker.web.desk.threads import Threads
 
 logger = log.get(__name__)
 Form = ImmutableMultiDict[str, str]
@@ -127,21 +127,32 @@ def csrf_token(request: Request) -> str:
     return str(request.session["csrf"])
 
 
-def post(bodies: RequestBodies, view: PostView) -> Callable[[Request], Awaitable[Response]]:
-    """Return the endpoint of a form. It refuses a form without the token of its session."""
+@dataclass(frozen=True)
+class Forms:
+    """Receive forms, and refuse a form without the token of its session."""
 
-    async def endpoint(request: Request) -> Response:
-        async with bodies.receive(request, MAX_FORM) as body:
-            try:
-                form = Form(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
-            except ValueError:
-                raise HTTPException(400, "The form cannot be read.") from None
-            expected, given = str(request.session.get("csrf", "")), str(form.get("csrf", ""))
-            if not expected or not secrets.compare_digest(expected.encode(), given.encode()):
-                raise HTTPException(403, "The form is too old, or comes from another page. Open the page again.")
-            return await run_in_threadpool(view, request, form)
+    bodies: RequestBodies
+    threads: Threads
 
-    return endpoint
+    def post(self, view: PostView, limit: int = MAX_FORM) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a form of at most `limit` bytes."""
+
+        async def endpoint(request: Request) -> Response:
+            async with self.bodies.receive(request, limit) as body:
+                form = _read(body)
+                expected, given = str(request.session.get("csrf", "")), str(form.get("csrf", ""))
+                if not expected or not secrets.compare_digest(expected.encode(), given.encode()):
+                    raise HTTPException(403, "The form is too old, or comes from another page. Open the page again.")
+                return await self.threads.run(view, request, form)
+
+        return endpoint
+
+
+def _read(body: bytes) -> Form:
+    try:
+        return Form(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise HTTPException(400, "The form cannot be read.") from None
 
 
 def new_form_token() -> str:

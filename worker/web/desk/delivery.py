@@ -1,7 +1,6 @@
 """The page of one delivery. The customer's data are shown only when asked for, and the asking is recorded."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
@@ -13,15 +12,12 @@ from worker.container import Container
 from worker.database import deliveries
 from worker.domain import lifecycle
 from worker.domain.candidates import unidentified_attempt
-from worker.domain.delivery import Delivery, Step
+from worker.domain.delivery import Delivery
 from worker.domain.operator import Operator
-from worker.domain.trouble import deadline_of
-from worker.durations import age, time_left
+from worker.domain.trouble import deadline_of, truth_of
 from worker.web.desk.access import Form
-from worker.web.desk.actions import choose, possible_actions
+from worker.web.desk.choices import choose, possible_actions
 from worker.web.desk.pages import Pages, storable
-
-READS = frozenset({Step.TRACK, Step.RECONCILE})
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,8 @@ class DeliveryPage:
         """Show a delivery with the customer's data, and record who asked for them, and why."""
         delivery = self._find(request)
         by = Operator(request.scope["user"], form.get("reason", "").strip())
+        if not by.reason:
+            return self._page(request, delivery, customer=False, error="Write your reason.", status=422)
         self.services.operations.show_customer(delivery.id, by)
         return self._page(request, delivery, customer=True)
 
@@ -77,16 +75,20 @@ class DeliveryPage:
             raise HTTPException(404, "There is no such delivery.")
         return found[0]
 
-    def _page(self, request: Request, delivery: Delivery, *, customer: bool) -> Response:
-        terms, now = self.services.terms, self.services.clock()
+    def _page(
+        self, request: Request, delivery: Delivery, *, customer: bool, error: str | None = None, status: int = 200
+    ) -> Response:
+        terms = self.services.terms
         return self.pages.render(
             request,
             "delivery.html",
+            status,
+            error=error,
             delivery=delivery,
             customer=customer,
             zone=_zone(delivery),
             unidentified=unidentified_attempt(delivery),
-            truth=truth_of(delivery, now),
+            truth=truth_of(delivery),
             deadline=deadline_of(delivery, terms),
             actions=possible_actions(delivery),
             passed_over=lifecycle.unable_carriers(delivery, terms),
@@ -97,22 +99,3 @@ class DeliveryPage:
 
 def _zone(delivery: Delivery) -> ZoneInfo:
     return ZoneInfo(delivery.store.timezone if delivery.store else "UTC")
-
-
-def truth_of(delivery: Delivery, now: datetime) -> str:
-    """Return how old the status of a delivery is, how well it is proven, and when its carrier is asked next."""
-    attempt = delivery.active
-    seen = attempt.heard_at or attempt.shown_at if attempt else None
-    parts = [
-        f"as of {age(seen, now)} ago, {delivery.evidence.value.replace('_', ' ')}" if seen else "",
-        f"for {age(delivery.changed_at, now)}",
-        _next_look(delivery, now),
-    ]
-    return ", ".join(filter(None, parts))
-
-
-def _next_look(delivery: Delivery, now: datetime) -> str:
-    if delivery.step is None or delivery.next_run_at is None:
-        return "nothing is left to do"
-    what = "look" if delivery.step in READS else f"step ({delivery.step.value})"
-    return f"next {what} {time_left(delivery.next_run_at, now) if delivery.next_run_at > now else 'now'}"

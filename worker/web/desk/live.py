@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.database.connection import DatabaseError
+from worker.web.desk.threads import Threads
 
 POLL_SECONDS = 1.0
 QUIET_POLLS = 10
@@ -31,9 +31,10 @@ class Live:
         self,
         pulse: Callable[[], object],
         forget: Callable[[], None],
+        threads: Threads,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._pulse, self._forget, self._pause = pulse, forget, pause
+        self._pulse, self._forget, self._threads, self._pause = pulse, forget, threads, pause
         self._pages: set[asyncio.Event] = set()
         self._polling: asyncio.Task[None] | None = None
 
@@ -67,12 +68,12 @@ class Live:
             quiet += 1
             if found != known or quiet == QUIET_POLLS:
                 known, quiet = found, 0
-                await run_in_threadpool(self._forget)
+                await self._threads.run(self._forget)
                 for page in self._pages:
                     page.set()
 
     async def _read(self) -> object:
         try:
-            return await run_in_threadpool(self._pulse)
+            return await self._threads.run(self._pulse)
         except DatabaseError as error:
             return type(error).__name__

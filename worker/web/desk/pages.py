@@ -1,10 +1,12 @@
 """Pages: templates, and what every page shows."""
 
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -12,15 +14,16 @@ from starlette.responses import HTMLResponse, Response
 
 from schemas.phones import masked
 from worker.clock import Clock
-from worker.domain.trouble import Severity, Trouble
+from worker.domain.delivery import Step
+from worker.domain.trouble import Severity, Trouble, Truth
 from worker.durations import age, duration, time_left
 from worker.log import printable
 from worker.services.system_health import SystemState
 from worker.web.desk.access import csrf_token
 
-SNAPSHOT_SECONDS = 1.0
-"""Seconds for which the pages of all operators show the same troubles, so that many open pages cost as much as one."""
+READS = frozenset({Step.TRACK, Step.RECONCILE})
 SEVERE = frozenset({Severity.GOODS_ON_THE_ROAD, Severity.UNKNOWN_OUTCOME, Severity.LATE})
+T = TypeVar("T")
 NOTICE = "notice"
 """The key of the session with the text to show on the next page."""
 
@@ -29,11 +32,34 @@ def countdown(moment: datetime | None, now: datetime) -> str:
     """Return the time until a deadline, such as `in 6:12` or `2:05 ago`; empty for None."""
     if moment is None:
         return ""
-    seconds = int((moment - now).total_seconds())
+    seconds = seconds_until(moment, now)
     if abs(seconds) >= 6000:  # noqa: PLR2004 - from here on, 100 minutes, seconds do not matter
         return time_left(moment, now)
     text = f"{abs(seconds) // 60}:{abs(seconds) % 60:02}"
     return f"in {text}" if seconds >= 0 else f"{text} ago"
+
+
+def seconds_until(moment: datetime, now: datetime) -> int:
+    """Return the whole seconds until a deadline; negative after it."""
+    return int((moment - now).total_seconds())
+
+
+def known(truth: Truth, now: datetime) -> str:
+    """Return how old a status is, how well it is proven, and when its carrier is asked next, in words."""
+    heard = f"as of {age(truth.heard_at, now)} ago, {words(truth.evidence.value)}" if truth.heard_at else ""
+    return ", ".join(filter(None, (heard, _next_look(truth, now))))
+
+
+def _next_look(truth: Truth, now: datetime) -> str:
+    if truth.next_step is None or truth.next_at is None:
+        return "nothing is left to do"
+    what = "look" if truth.next_step in READS else f"step ({truth.next_step.value})"
+    return f"next {what} {time_left(truth.next_at, now) if truth.next_at > now else 'now'}"
+
+
+def local(moment: datetime, zone: str) -> str:
+    """Return the time of day in a time zone."""
+    return f"{moment.astimezone(ZoneInfo(zone)):%H:%M:%S}"
 
 
 def words(name: str) -> str:
@@ -57,7 +83,14 @@ def environment() -> Environment:
         finalize=_harmless,
     )
     made.filters.update(
-        age=age, time_left=time_left, countdown=countdown, masked=masked, words=words, duration=duration
+        age=age,
+        countdown=countdown,
+        known=known,
+        local=local,
+        masked=masked,
+        words=words,
+        duration=duration,
+        seconds=seconds_until,
     )
     made.globals["SEVERE"] = SEVERE
     return made
@@ -69,35 +102,36 @@ def _harmless(value: Any) -> Any:
 
 
 @dataclass
-class Snapshot:
-    """The state of the system and its troubles, measured at most once in `SNAPSHOT_SECONDS`."""
+class Cached(Generic[T]):
+    """A value that is measured at most once in some seconds, so that many open pages cost as much as one."""
 
-    measure: Callable[[], SystemState]
-    find: Callable[[SystemState], list[Trouble]]
+    measure: Callable[[], T]
+    seconds: float
     ticks: Callable[[], float]
-    _found: tuple[SystemState, list[Trouble]] | None = None
-    _found_at: float = 0.0
-    _finding: threading.Lock = field(default_factory=threading.Lock)
+    _value: T | None = None
+    _until: float = -math.inf
+    _measuring: threading.Lock = field(default_factory=threading.Lock)
 
-    def state(self) -> SystemState:
-        """Return the state of the system."""
-        return self._current()[0]
-
-    def troubles(self) -> list[Trouble]:
-        """Return the troubles, the worst first."""
-        return self._current()[1]
+    def get(self) -> T:
+        """Return the value."""
+        with self._measuring:
+            if self._value is None or self.ticks() >= self._until:
+                self._value = self.measure()
+                self._until = self.ticks() + self.seconds
+            return self._value
 
     def forget(self) -> None:
         """Measure again at the next request, because an operator has acted."""
-        with self._finding:
-            self._found = None
+        with self._measuring:
+            self._value = None
 
-    def _current(self) -> tuple[SystemState, list[Trouble]]:
-        with self._finding:
-            if self._found is None or self.ticks() - self._found_at >= SNAPSHOT_SECONDS:
-                state = self.measure()
-                self._found, self._found_at = (state, self.find(state)), self.ticks()
-            return self._found
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of the system and its troubles, the worst first."""
+
+    state: SystemState
+    troubles: Sequence[Trouble]
 
 
 @dataclass(frozen=True)
@@ -106,7 +140,7 @@ class Pages:
 
     templates: Environment
     clock: Clock
-    snapshot: Snapshot
+    snapshot: Cached[Snapshot]
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
         """Return a page for the operator who is logged in."""
@@ -117,7 +151,7 @@ class Pages:
             path=request.url.path,
             here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             notice=request.session.pop(NOTICE) if NOTICE in request.session else None,
-            needing=len(self.snapshot.troubles()),
+            needing=len(self.snapshot.get().troubles),
             **values,
         )
         return HTMLResponse(text, status)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +17,7 @@ from worker.domain.report import By, Figures, Milestone, Report, spread
 from worker.services.carrier_report import Span
 from worker.web.desk.charts import Chart, by_hour, by_minutes
 from worker.web.desk.pages import Pages, storable, words
+from worker.web.desk.threads import Threads
 
 PERIODS: Mapping[str, timedelta] = {"1d": timedelta(days=1), "7d": timedelta(days=7), "31d": timedelta(days=31)}
 DEFAULT_PERIOD = "7d"
@@ -79,8 +79,8 @@ def _is_usable(kept: "Future[Found]", age: float) -> bool:
 class ReportPage:
     """Show the carriers' report."""
 
-    def __init__(self, services: Container, pages: Pages, ticks: Callable[[], float]) -> None:
-        self._services, self._pages = services, pages
+    def __init__(self, services: Container, pages: Pages, ticks: Callable[[], float], threads: Threads) -> None:
+        self._services, self._pages, self._threads = services, pages, threads
         self._reports = RecentReports(self._build, ticks)
 
     async def show(self, request: Request) -> Response:
@@ -88,7 +88,7 @@ class ReportPage:
         query = request.query_params
         period = period if (period := query.get("period", "")) in PERIODS else DEFAULT_PERIOD
         wanted = Wanted(period, storable(query.get("store", "")).strip()[:64] or None)
-        return await run_in_threadpool(self._render, request, wanted, await self._reports.get(wanted))
+        return await self._threads.run(self._render, request, wanted, await self._reports.get(wanted))
 
     def _build(self, wanted: Wanted) -> Found:
         now, reports = self._services.clock(), self._services.carrier_reports

@@ -1,53 +1,60 @@
-"""The pages that show something. None of them changes anything but the record of who looked at a message."""
+"""The first page, which is what needs an operator, and the list of deliveries."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.status import AttentionReason, DeliveryStatus
 from worker.clock import AGE, parse_age
 from worker.container import Container
-from worker.database import accounts, deliveries, inbox, operator_actions, search
-from worker.database.accounts import EVERY_ACCOUNT
+from worker.database import search
+from worker.database.measurements import Figures
 from worker.database.search import ANY, Filter
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Delivery
-from worker.domain.operator import Operator
-from worker.domain.trouble import deadline_of
-from worker.web.desk.access import Form
-from worker.web.desk.actions import choices
-from worker.web.desk.pages import Pages, storable
+from worker.domain.trouble import Trouble, deadline_of, truth_of
+from worker.web.desk.choices import Choice, choices, order_choices
+from worker.web.desk.pages import Cached, Pages, storable
 
 PAGE_SIZE, MOST_PAGES = 50, 100
-NO_LETTER = "This message is not waiting: it was replayed or discarded."
 AGE_PATTERN = re.compile(AGE, re.ASCII)
-LETTERS_LISTED, ACTIONS_LISTED = 200, 30
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the card of a trouble shows."""
+
+    trouble: Trouble
+    choices: Sequence[Choice]
+    of_orders: Mapping[str, Sequence[Choice]]
+    """The buttons of each order, by delivery id."""
+    list_address: str | None
+    """The list of all its orders; None if no filter matches them alone."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """Show what needs an operator, the deliveries, the carriers, the messages and the system."""
+    """Show what needs an operator, and the deliveries."""
 
     services: Container
     pages: Pages
+    figures: Cached[Figures]
 
     def needs_you(self, request: Request) -> Response:
-        """Show one card for each trouble, the worst first."""
-        state = self.pages.snapshot.state()
-        counts = self._read(deliveries.status_counts) if state.stored else {}
-        cards = [(trouble, choices(trouble)) for trouble in self.pages.snapshot.troubles()]
+        """Show one card for each trouble, the worst first, and the figures of the last day."""
+        found = self.pages.snapshot.get()
         return self.pages.render(
             request,
             "needs_you.html",
-            cards=cards,
-            state=state,
-            under_way=sum(counts.values()) if state.stored else None,
+            cards=[Card(each, choices(each), order_choices(each), _list_of(each)) for each in found.troubles],
+            state=found.state,
+            figures=self.figures.get() if found.state.stored else None,
         )
 
     # --- deliveries ---------------------------------------------------------------------------------------------------
@@ -97,55 +104,14 @@ class Views:
         found = self._read(search.find, text, list(self.services.codecs))
         return tuple(each.id for each in found or self._read(search.find_by_phone, text, now))
 
-    # --- carriers, messages and the system ----------------------------------------------------------------------------
-
-    def carriers(self, request: Request) -> Response:
-        """Show the accounts: pauses, breakers, budgets, unmapped and mapped statuses."""
-        paused, unmapped = self._read(accounts.paused), self._read(accounts.unmapped_statuses)
-        mapped, services = self._read(accounts.status_mappings), self.services
-        rows = [
-            {
-                "name": name,
-                "kind": account.kind,
-                "pause": paused.get(name),
-                "breakers": services.breaker.statuses(name),
-                "budget": services.rate_limiter.used(name, account.rate),
-                "unmapped": [each for each in unmapped.get(name, []) if each not in mapped.get(name, {})],
-                "mapped": mapped.get(name, {}),
-            }
-            for name, account in sorted(services.api_accounts.items())
-        ]
-        return self.pages.render(request, "carriers.html", rows=rows, held=paused.get(EVERY_ACCOUNT))
-
-    def messages(self, request: Request) -> Response:
-        """Show the messages that could not be read."""
-        return self.pages.render(request, "messages.html", letters=self._read(inbox.dead_letters, LETTERS_LISTED))
-
-    def message(self, request: Request) -> Response:
-        """Show why a message could not be read. Its text, which may have a customer's data, is left out."""
-        letter = self._read(inbox.dead_letter, storable(request.path_params["id"]))
-        if letter is None:
-            raise HTTPException(404, NO_LETTER)
-        return self.pages.render(request, "message.html", letter=letter, text=None)
-
-    def message_text(self, request: Request, _form: Form) -> Response:
-        """Show the text of a message that could not be read, and record that it was shown."""
-        by = Operator(request.scope["user"])
-        letter = self.services.operations.show_letter(storable(request.path_params["id"]), by)
-        if letter is None:
-            raise HTTPException(404, NO_LETTER)
-        return self.pages.render(
-            request, "message.html", letter=letter, text=letter.raw.decode("utf-8", "backslashreplace")
-        )
-
-    def system(self, request: Request) -> Response:
-        """Show the workers, beat, the last sweep, the outbox, the streams, and what operators did last."""
-        state = self.services.system_health.measure()
-        acted = self._read(operator_actions.newest, ACTIONS_LISTED)
-        return self.pages.render(request, "system.html", state=state, acted=acted)
-
     def _read(self, query: Any, *arguments: Any, **named: Any) -> Any:
         return self.services.database.read(query, *arguments, **named)
+
+
+def _list_of(trouble: Trouble) -> str | None:
+    if trouble.kind not in set(AttentionReason) or trouble.count == 1:
+        return None
+    return f"/deliveries?{urlencode({'attention': trouble.kind, 'store': trouble.store_id or ''})}"
 
 
 def _row(delivery: Delivery, terms: TermsByAccount) -> dict[str, Any]:
@@ -153,6 +119,6 @@ def _row(delivery: Delivery, terms: TermsByAccount) -> dict[str, Any]:
     return {
         "delivery": delivery,
         "carrier": attempt.carrier if attempt else delivery.carrier,
-        "heard_at": delivery.active.heard_at if delivery.active else None,
+        "truth": truth_of(delivery),
         "deadline": deadline_of(delivery, terms),
     }

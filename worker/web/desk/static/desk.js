@@ -1,7 +1,9 @@
-// Loads the live parts of the open page again when the server says that something has changed.
+// Loads the live parts of the open page again when the server says that something has changed, and counts deadlines
+// down in between. What the reader does with a part is kept: open details, scrolled tables, the focus, a selection.
 "use strict";
 
 const live = () => [...document.querySelectorAll("[data-live]")];
+const shownAt = new WeakMap();
 let loading = false;
 let again = false;
 
@@ -26,37 +28,52 @@ async function refresh() {
   }
 }
 
-// What an operator has opened, scrolled or focused in the live parts.
-function touched() {
-  return [...document.querySelectorAll("[data-live] :is(a, summary, details, [tabindex])")];
-}
-
-function mark(each) {
-  return `${each.tagName} ${each.getAttribute("href") ?? each.getAttribute("aria-label") ?? each.closest("[id]").id}`;
-}
-
 function replace(page) {
-  const before = touched().map((each) => (
-    { mark: mark(each), focused: each === document.activeElement, left: each.scrollLeft, open: each.open }
-  ));
+  const before = needing();
   for (const part of live()) {
     const next = page.getElementById(part.id);
-    if (next) { part.replaceWith(document.adoptNode(next)); }
+    if (next && !part.isEqualNode(next)) { replacePart(part, document.adoptNode(next)); }
   }
-  for (const each of touched()) {
-    const at = before.findIndex((one) => one.mark === mark(each));
-    if (at >= 0) { restore(each, before.splice(at, 1)[0]); }
-  }
-  if (before.some((one) => one.focused)) { document.getElementById("main").focus({ preventScroll: true }); }
   document.title = page.title;
+  if (needing() !== before) { document.getElementById("state").textContent = `live, needs you: ${needing()}`; }
+  countDown();
 }
 
-function restore(each, was) {
-  each.scrollLeft = was.left;
-  if (each.matches("details")) { each.open = was.open; }
-  if (was.focused) { each.focus({ preventScroll: true }); }
+function replacePart(part, next) {
+  const focused = part.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  const scrolled = new Map([...part.querySelectorAll(".wide")].map((each) => [nameOf(each), each.scrollLeft]));
+  for (const each of next.querySelectorAll("details")) {
+    const old = document.getElementById(each.id);
+    if (old) { each.open = old.open; }
+  }
+  part.replaceWith(next);
+  for (const each of next.querySelectorAll(".wide")) { each.scrollLeft = scrolled.get(nameOf(each)) || 0; }
+  const same = focused && [...next.querySelectorAll("a, summary, .wide")].find((each) => nameOf(each) === focused);
+  if (focused) { (same ?? document.getElementById("main")).focus({ preventScroll: true }); }
 }
 
+function nameOf(element) {
+  const around = element.closest("details");
+  const label = element.getAttribute("aria-label");
+  return [element.tagName, element.getAttribute("href"), label, around && around.id].join(" ");
+}
+
+function needing() {
+  return document.getElementById("nav").dataset.needing;
+}
+
+function countDown() {
+  const now = performance.now();
+  for (const each of document.querySelectorAll("[data-seconds]")) {
+    if (!shownAt.has(each)) { shownAt.set(each, now); }
+    const left = Number(each.dataset.seconds) - Math.floor((now - shownAt.get(each)) / 1000);
+    const text = `${Math.floor(Math.abs(left) / 60)}:${String(Math.abs(left) % 60).padStart(2, "0")}`;
+    each.textContent = left < 0 ? `${text} ago` : `in ${text}`;
+  }
+}
+
+countDown();
+setInterval(countDown, 1000);
 if (live().length > 0) {
   const state = document.getElementById("state");
   const source = new EventSource("/live");

@@ -1,0 +1,76 @@
+"""The buttons of a card, of one of its orders, and of a delivery. Each leads to the preview of an action."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from worker.domain.delivery import Delivery
+from worker.domain.trouble import Action, Trouble
+from worker.web.desk.action_forms import ACTION_FORMS, SLUGS
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A button."""
+
+    label: str
+    address: str
+    """The address of the preview; empty if only the command line can do it."""
+    command: str = ""
+
+
+def choices(trouble: Trouble) -> list[Choice]:
+    """Return the buttons of a trouble's card, which are about all of its orders."""
+    several = trouble.count > 1
+    return [_of_card(trouble, each) for each in trouble.actions if not (several and _one_at_a_time(each))]
+
+
+def order_choices(trouble: Trouble) -> dict[str, list[Choice]]:
+    """Return the buttons of each order of a card, by delivery id. The buttons of a single order are the card's."""
+    of_orders = [each for each in trouble.actions if each in ACTION_FORMS and ACTION_FORMS[each].on == "order"]
+    actions = of_orders if trouble.count > 1 else []
+    return {each.delivery_id: [_of_delivery(each.delivery_id, action) for action in actions] for each in trouble.orders}
+
+
+def _one_at_a_time(action: Action) -> bool:
+    return action in ACTION_FORMS and ACTION_FORMS[action].one_at_a_time
+
+
+def _of_card(trouble: Trouble, action: Action) -> Choice:
+    action_form = ACTION_FORMS.get(action)
+    if action_form is None:
+        return Choice("", "", f"order-sync {action.value}")
+    several = action_form.on == "order" and trouble.count > 1
+    label = f"{action_form.label}: all {min(trouble.count, len(trouble.orders))}" if several else action_form.label
+    return Choice(f"{label}…", f"/do/{SLUGS[action]}?{urlencode({'trouble': trouble.key})}")
+
+
+def _of_delivery(delivery_id: str, action: Action) -> Choice:
+    return Choice(f"{ACTION_FORMS[action].label}…", f"/do/{SLUGS[action]}?{urlencode({'delivery': delivery_id})}")
+
+
+def choose(delivery: Delivery, ref: str) -> Choice:
+    """Return the button that follows a delivery under an id of its carrier."""
+    query = urlencode({"delivery": delivery.id, "ref": ref})
+    return Choice("It is this one…", f"/do/{SLUGS[Action.RESOLVE_EXISTS]}?{query}")
+
+
+def possible_actions(delivery: Delivery) -> list[Choice]:
+    """Return the buttons of a delivery's page."""
+    return [_of_delivery(delivery.id, action) for action in _possible(delivery)]
+
+
+def _possible(delivery: Delivery) -> Iterator[Action]:
+    attempt = delivery.active
+    if attempt is not None and attempt.awaiting_operator:
+        yield from (Action.RESOLVE_EXISTS, Action.RESOLVE_ABSENT)
+    elif delivery.attention_reasons:
+        yield Action.ATTENDED
+    if attempt is not None and attempt.offered_at is not None and attempt.offer_decision is None:
+        yield from (Action.ACCEPT, Action.DENY)
+    if attempt is None:
+        yield Action.RETRY
+    if not delivery.final:
+        yield Action.CANCEL
+    if delivery.attempts:
+        yield Action.REFRESH
