@@ -14,7 +14,7 @@ from worker.domain import lifecycle
 from worker.domain.candidates import CarrierSearch, Fit
 from worker.domain.carrier_terms import build_booking
 from worker.errors import Unavailable
-from worker.http.call import Call, Reply
+from worker.http.call import Call, CallClass, Reply
 
 LISTING = [("21", "borzo"), ("17", "deliverit")]
 listing_carriers = pytest.mark.parametrize(("shop", "carrier"), LISTING)
@@ -149,6 +149,14 @@ def test_a_paused_account_is_not_asked(simulation: Simulation, gateway: Scripted
     gateway.take_sent()
     simulation.container.database.write(accounts.pause, "borzo", "operator", "a holiday", simulation.now)
     assert search(simulation).problem == "borzo could not be asked: the account is paused."
+    assert gateway.sent == []
+
+
+def test_a_carrier_that_does_not_answer_is_not_asked(simulation: Simulation, gateway: ScriptedGateway) -> None:
+    lose_create(simulation, "21", "borzo", created=True)
+    simulation.container.breaker.record("borzo", CallClass.READ, good=0, bad=10)
+    gateway.take_sent()
+    assert search(simulation).problem == "borzo could not be asked: the carrier does not answer."
     assert gateway.sent == []
 
 
