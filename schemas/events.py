@@ -169,6 +169,8 @@ class CloudEvent(_Model):
     partitionkey: str
     sequence: str
     traceparent: str | None = None
+    """The trace of the message that placed the order, in the form of W3C Trace Context; the same on all its events."""
+    tracestate: str | None = None
     data: DeliveryEvent | OrderEvent | CarrierEvent
 
 

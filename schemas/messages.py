@@ -3,7 +3,6 @@
 `read_message` is the only reader. When it refuses a message, the reason names the field at fault.
 """
 
-import re
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import uuid5
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, WithJsonSchema
+from pydantic import ConfigDict, Field, StrictBool, ValidationError, WithJsonSchema
 
 from schemas.events import NAMESPACE
 from schemas.fields import LENIENT, OPTIONAL, Attribute, Identifier, Instant, Text
@@ -20,10 +19,9 @@ from schemas.order import Model, Order
 from schemas.ordering import NO_DEFAULTS, ORDERING_SCHEMA, ProjectDefaults, read_order
 from schemas.ordering_times import read_time_placed
 from schemas.status import CancelledBy
+from schemas.trace import Trace
 
 DEFAULT_SOURCE = "platform"
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 class OrderRef(Model):
@@ -49,11 +47,6 @@ class Cancellation(Model):
         return CancelledBy.CUSTOMER if self.cancelled_by.lower() == CancelledBy.CUSTOMER else CancelledBy.MERCHANT
 
 
-def _traceparent(value: object) -> str | None:
-    # W3C Trace Context 3.2: an unreadable header counts as absent and never makes the message unreadable.
-    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
-
-
 def _with_data_base64(schema: dict[str, Any]) -> None:
     schema["properties"]["data_base64"] = {"type": "string", "description": "In place of `data`: its JSON in base64."}
     schema["required"].remove("data")
@@ -75,7 +68,8 @@ class Envelope(Model):
         WithJsonSchema({"type": "string"}),
         LENIENT,
     ] = None
-    traceparent: Annotated[str | None, BeforeValidator(_traceparent)] = None
+    traceparent: Annotated[str | None, LENIENT] = None
+    tracestate: Annotated[str | None, LENIENT] = None
     data: dict[str, Any] = Field(description="An order, an Ordering order, an order's id, or a cancellation.")
 
 
@@ -92,7 +86,7 @@ class Message:
 
     If an order in the Ordering platform's format says when it was placed, that time is used instead.
     """
-    traceparent: str | None = None
+    trace: Trace | None = None
     ignored: frozenset[str] = frozenset()
     """The names of the fields whose values were ignored or changed."""
 
@@ -130,7 +124,7 @@ def read_message(raw: bytes | dict[str, Any], project: ProjectDefaults = NO_DEFA
         type=envelope.type,
         data=data,
         time=placed_at or envelope.time,
-        traceparent=envelope.traceparent,
+        trace=Trace.read(envelope.traceparent, envelope.tracestate),
         ignored=frozenset(ignored),
     )
 

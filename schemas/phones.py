@@ -33,6 +33,11 @@ def extension_of(text: str) -> str:
     return f"ext. {extension}" if extension else ""
 
 
+def masked(text: str | None) -> str:
+    """Return a telephone number of which only the last two digits are shown; empty without a number."""
+    return f"•••{text[-2:]}" if text else ""
+
+
 def with_country(number: str, code: str) -> str:
     """Return a number with the calling code of its country.
 

@@ -6,6 +6,6 @@ from worker.container import container
 
 
 @shared_task(name="callbacks.apply")
-def apply(callback_id: str) -> None:
+def apply(callback_id: str) -> str:
     """Apply one stored callback."""
-    container().callbacks.apply(callback_id)
+    return container().callbacks.apply(callback_id)

@@ -60,9 +60,9 @@ def receive(event: Any) -> None:
 
 
 @shared_task(name="orders.fetch")
-def fetch() -> None:
+def fetch() -> str:
     """Fetch the orders of messages that contain only an order id."""
-    container().order_fetch.fetch_due()
+    return container().order_fetch.fetch_due()
 
 
 @shared_task(name="orders.backfill")

@@ -6,6 +6,6 @@ from worker.container import container
 
 
 @shared_task(name="platform.write_back")
-def write_back(delivery_id: str) -> None:
+def write_back(delivery_id: str) -> str:
     """Compare a delivery with its order on the platform, and write the delivery's status there if necessary."""
-    container().write_back.run(delivery_id)
+    return container().write_back.run(delivery_id)

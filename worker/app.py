@@ -22,7 +22,7 @@ from kombu.exceptions import OperationalError
 
 from worker import log
 from worker.config.settings import Settings, load
-from worker.enqueue import PLATFORM, carrier_queues
+from worker.enqueue import PLATFORM, carrier_queues, log_fields
 from worker.errors import SettingsError
 from worker.runtime import broker
 from worker.runtime.steps import JournalReader, Notifier, OrdersReader, Sweeper, Trimmer
@@ -100,13 +100,14 @@ class WakeUpTask(Task[Any, Any]):
             einfo.exception = TaskFailure(type(exc).__name__)
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().__call__(*args, **kwargs)
-        except Exception as error:
-            if not (is_outage(error) or isinstance(error, OperationalError)):
-                raise
-            log.get(__name__).warning("task.postponed", task=self.name, error=type(error).__name__)
-            return f"postponed ({type(error).__name__})"
+        with log.about(**log_fields(self.name, args)):
+            try:
+                return super().__call__(*args, **kwargs)
+            except Exception as error:
+                if not (is_outage(error) or isinstance(error, OperationalError)):
+                    raise
+                log.get(__name__).warning("task.postponed", error=type(error).__name__)
+                return f"postponed ({type(error).__name__})"
 
 
 def create_app(settings: Settings) -> Celery:

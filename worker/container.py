@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
+from urllib.parse import urlsplit
 
 from celery import Celery, current_app
 
@@ -33,18 +34,21 @@ from worker.resilience.bulkhead import Bulkhead
 from worker.resilience.call_journal import CallJournal
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
-from worker.resilience.rate_limiter import RateLimiter
+from worker.resilience.rate_limiter import Outage, RateLimiter
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
 from worker.services.backfill import Backfill
 from worker.services.callback_gaps import CallbackGaps
 from worker.services.callbacks import Callbacks
+from worker.services.candidates import Candidates
 from worker.services.carrier_actions import CarrierActions
 from worker.services.carrier_calls import CarrierCalls
+from worker.services.carrier_report import CarrierReports
 from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
 from worker.services.explanation import Explanations
+from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest
 from worker.services.lost_commits import LostCommits
 from worker.services.notifications import Notifications
@@ -149,19 +153,24 @@ class Container:
         return {name: proxy for name, proxy in found.items() if proxy}
 
     @cached_property
+    def redis_outage(self) -> Outage:
+        """What this process knows of an outage of Redis."""
+        return Outage()
+
+    @cached_property
     def rate_limiter(self) -> RateLimiter:
         """The rate limits, which all processes share."""
-        return RateLimiter(streams.connect(self.settings.redis))
+        return RateLimiter(streams.connect(self.settings.redis), outage=self.redis_outage)
 
     @cached_property
     def breaker(self) -> CircuitBreaker:
         """The circuit breakers, which all processes share."""
-        return CircuitBreaker(streams.connect(self.settings.redis))
+        return CircuitBreaker(streams.connect(self.settings.redis), outage=self.redis_outage)
 
     @cached_property
     def quote_cache(self) -> QuoteCache:
         """The cache of quoted prices, which all processes share."""
-        return QuoteCache(streams.connect(self.settings.redis))
+        return QuoteCache(streams.connect(self.settings.redis), outage=self.redis_outage)
 
     @cached_property
     def bulkhead(self) -> Bulkhead[WakeUp]:
@@ -212,6 +221,11 @@ class Container:
         return CarrierAccounts(self.codecs, self._bind, self.database, self.gateway, self.clock)
 
     @cached_property
+    def failure_log(self) -> FailureLog:
+        """The log of failing calls."""
+        return FailureLog({name: urlsplit(each.base_url).hostname or "" for name, each in self.api_accounts.items()})
+
+    @cached_property
     def account_health(self) -> AccountHealth:
         """The service that decides whether an account may be called."""
         return AccountHealth(
@@ -222,6 +236,7 @@ class Container:
             self.bulkhead,
             self.queue,
             self.updates,
+            self.failure_log,
             self.terms,
             self.clock,
         )
@@ -323,7 +338,14 @@ class Container:
     def order_fetch(self) -> OrderFetch:
         """The service that fetches orders from the platform."""
         return OrderFetch(
-            self.settings.ordering, self.database, self.gateway, self.ingest, self.bulkhead, self.queue, self.clock
+            self.settings.ordering,
+            self.database,
+            self.gateway,
+            self.ingest,
+            self.bulkhead,
+            self.failure_log,
+            self.queue,
+            self.clock,
         )
 
     @cached_property
@@ -386,6 +408,22 @@ class Container:
         return Timelines(self.database, self.file_shops)
 
     @cached_property
+    def callers(self) -> frozenset[str]:
+        """The accounts from which callbacks are expected; none without a public address."""
+        able = {name for name, codec in self.codecs.items() if codec.capabilities.callbacks != "none"}
+        return frozenset(able if self.settings.public_url else ())
+
+    @cached_property
+    def carrier_reports(self) -> CarrierReports:
+        """The service that reports how well each carrier account does its work."""
+        return CarrierReports(self.database, self.file_shops)
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """The service that searches a carrier's list for an order whose id we do not know."""
+        return Candidates(self.codecs, self.database, self.account_health, self.terms, self.clock)
+
+    @cached_property
     def explanations(self) -> Explanations:
         """The service that decides the stored inputs of a delivery again."""
         return Explanations(self.database, self.accounts, self.terms, self.clock)
@@ -413,9 +451,7 @@ class Container:
     @cached_property
     def troubles(self) -> Troubles:
         """The service that finds what needs an operator."""
-        carriers_call = any(codec.capabilities.callbacks != "none" for codec in self.codecs.values())
-        awaits_callbacks = bool(self.settings.public_url) and carriers_call
-        return Troubles(self.database, self.system_health, self.terms, awaits_callbacks)
+        return Troubles(self.database, self.system_health, self.terms, bool(self.callers))
 
     @cached_property
     def notifiers(self) -> dict[str, Notifier]:
@@ -426,7 +462,8 @@ class Container:
     def notifications(self) -> Notifications:
         """The service that notifies people of troubles."""
         channels = {name: notifier.send for name, notifier in self.notifiers.items()}
-        return Notifications(self.database, self.troubles, channels, self.clock)
+        quiet = {name: channel.quiet for name, channel in self.settings.notify.items()}
+        return Notifications(self.database, self.troubles, channels, self.clock, quiet)
 
     # --- start and end ------------------------------------------------------------------------------------------------
 

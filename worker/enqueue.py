@@ -147,6 +147,20 @@ def publish_task() -> WakeUp:
     return PUBLISH, []
 
 
+def log_fields(name: str, arguments: Sequence[object]) -> dict[str, object]:
+    """Return the fields of every log line of a task: its name, its account, and its delivery if it is about one."""
+    match name.partition(".")[0], arguments:
+        case "deliveries", [account, [delivery_id]]:
+            return {"task": name, "account": account, "delivery_id": delivery_id}
+        case "deliveries" | "carriers", [account, *_]:
+            return {"task": name, "account": account}
+        case "platform", [delivery_id]:
+            return {"task": name, "delivery_id": delivery_id}
+        case "callbacks", [callback_id]:
+            return {"task": name, "callback_id": callback_id}
+    return {"task": name}
+
+
 def shown_name(name: str, arguments: Sequence[object]) -> str:
     """Return the name under which Flower shows a task: with the account, if the task calls a carrier."""
     return f"{name} {arguments[0]}" if name.startswith(("deliveries.", "carriers.")) else name

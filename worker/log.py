@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import structlog
@@ -92,9 +93,15 @@ def get(name: str) -> Any:
     return structlog.get_logger(name)
 
 
+def about(**fields: Any) -> AbstractContextManager[None]:
+    """Return a context in which every log line of this thread has these fields."""
+    return structlog.contextvars.bound_contextvars(**fields)
+
+
 # Commands never call `setup`. Their logs go to standard error as well, so that standard output has only their output.
 structlog.configure(
     processors=[
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         drop_private,
         structlog.processors.format_exc_info,

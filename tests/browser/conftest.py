@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -65,11 +66,17 @@ def _debugging_port(process: "subprocess.Popen[bytes]", profile: Path, log: Path
 
 
 @pytest.fixture
-def page(_chromium: str) -> Iterator[Page]:
+def profile() -> dict[str, Any]:
+    """Return how the browser profile of `page` differs from an ordinary one; a test may override it."""
+    return {}
+
+
+@pytest.fixture
+def page(_chromium: str, profile: dict[str, Any]) -> Iterator[Page]:
     """Yield an empty page of a new browser profile."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.connect_over_cdp(_chromium)
-        context = browser.new_context()
+        context = browser.new_context(**profile)
         try:
             yield context.new_page()
         finally:

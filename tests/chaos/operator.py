@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from schemas.status import AttentionReason, DeliveryStatus
 from worker import log
 from worker.container import Container
-from worker.database import accounts, deliveries
+from worker.database import accounts
+from worker.database.search import Filter, search
 from worker.domain import operator
 from worker.domain.delivery import Delivery, OfferDecision
 
@@ -32,7 +33,7 @@ class Operator:
             time.sleep(INTERVAL)
             try:
                 self._map_statuses()
-                self._decide_offers(self._container.database.read(deliveries.recent, 200, unfinished=True))
+                self._decide_offers(self._container.database.read(search, Filter(unfinished=True), 200))
             except Exception as error:  # noqa: BLE001 - an operator tries again
                 logger.warning("operator.failed", error=type(error).__name__)
 

@@ -19,8 +19,9 @@ from tests.chaos.clock import START
 from tests.chaos.injection_points import Injection
 from tests.chaos.processes import CARRIER_OF, command, platform
 from tests.chaos.sandbox import Sandbox, attempt_id
-from worker.database import deliveries, outbox
+from worker.database import outbox
 from worker.database.database import Database
+from worker.database.search import Filter, search
 from worker.domain.delivery import Delivery
 from worker.local.demo.orders import message, order
 from worker.local.supervisor import Process, Supervisor, read_tail
@@ -175,7 +176,7 @@ class Scenario:
 
     def deliveries(self) -> list[Delivery]:
         """Return the deliveries in the database."""
-        return self.database.read(deliveries.recent, 10)
+        return self.database.read(search, Filter(), 10)
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events on the bus."""

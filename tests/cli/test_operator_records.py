@@ -8,25 +8,13 @@ import pytest
 
 from schemas.status import AttentionReason
 from tests.cli.commands import CommandLine, apply_create_outcome, find, request_attention, write_file
+from tests.sample_store import STORE
 from worker.container import Container
 from worker.database import accounts, inbox, operator_actions
 from worker.database.inbox import DeadLetter
 from worker.errors import Uncertain
 
 WHO = ("--by", "maria", "--reason", "the shop called")
-STORE = """
-[stores.77]
-name = "Pizzeria"
-phone = "+4566112233"
-street = "Vestergade 1"
-postal_code = "5000"
-city = "Odense C"
-country = "DK"
-latitude = 55.3957969
-longitude = 10.3912053
-timezone = "Europe/Copenhagen"
-carriers = ["cervo"]
-"""
 
 
 def recorded(container: Container) -> list[tuple[str, str, str, str | None, str | None]]:

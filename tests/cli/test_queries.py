@@ -171,3 +171,52 @@ def test_the_courier_is_shown_with_their_current_position(
     )
     (shown,) = command_line("courier", "2011", "--json").documents
     assert (shown["name"], shown["phone"], shown["latitude"]) == (name, phone, float(latitude))
+
+
+# --- show, for an order whose id at the carrier is not known ---
+
+
+@pytest.fixture
+def lost(carriers: None, container: Container) -> Iterator[str]:  # noqa: ARG001 - it sets the address
+    """Create an order at Borzo whose answer is lost, and give Borzo's id of it."""
+    override(container)
+    container.ingest.store_documents([("1-0", placed(sample("2011", "21")).encode())])
+    fault = {"kind": "error_after", "api": "borzo", "operation": "create"}
+    call_sandbox(container, "POST", "/sandbox/faults", fault)
+    tasks.deliveries.book("borzo", [find(container).id])
+    (entry,) = call_sandbox(container, "GET", "/sandbox/ledger")["ledger"]
+    yield entry["carrier_id"]
+    container.gateway.close()
+
+
+def test_show_lists_what_the_carrier_has_near_an_unknown_outcome(command_line: CommandLine, lost: str) -> None:
+    (shown,) = command_line("show", "2011", "--json").documents
+    (candidate,) = shown["at_carrier"]["candidates"]
+    assert (candidate["fit"], candidate["ref"], candidate["why"], candidate["blocker"]) == (
+        "same",
+        lost,
+        ["it carries our reference"],
+        None,
+    )
+    lines = command_line("show", "2011").lines
+    begin = next(number for number, line in enumerate(lines) if line.startswith("search borzo for client_order_id"))
+    text = "\n".join(lines[begin:])
+    assert f"candidate fit=same ref={lost} status=available created_at=" in text
+    assert "phone=matches address=matches" in text
+    assert f"`order-sync resolve 2011 exists {lost}`" in text
+    assert [word for word in ("Pereira", "5511912345678", "Paulista") if word in text] == []
+
+
+def test_show_asks_no_carrier_with_no_calls(command_line: CommandLine, lost: str) -> None:
+    result = command_line("show", "2011", "--no-calls")
+    assert (lost in result.out, "The carrier was not asked." in result.lines) == (False, True)
+
+
+@pytest.mark.usefixtures("lost")
+def test_show_says_in_one_line_that_the_carrier_could_not_be_asked(
+    command_line: CommandLine, container: Container
+) -> None:
+    call_sandbox(container, "POST", "/sandbox/faults", {"kind": "error_before", "api": "borzo", "times": None})
+    result = command_line("show", "2011")
+    (line,) = (line for line in result.lines if "could not be asked" in line)
+    assert (result.code, line.startswith("borzo could not be asked: ")) == (0, True)

@@ -103,10 +103,12 @@ def test_an_unavailable_redis_is_shown_beside_the_rest(command_line: CommandLine
 
 
 def test_an_unavailable_database_is_a_trouble_and_no_crash(command_line: CommandLine) -> None:
-    command_line.set(DATABASE_URL="sqlite:////nowhere/missing.db")
-    result = command_line("status")
-    assert (result.code, result.err) == (1, "")
-    assert "The database does not answer" in result.lines
+    for url in ("sqlite:////nowhere/missing.db", "sqlite:///without-tables.db"):
+        command_line.set(DATABASE_URL=url)
+        result = command_line("status")
+        assert (result.code, result.err) == (1, "")
+        assert "The database does not answer" in result.lines
+        assert "`order-sync check` says why it does not answer." in result.out
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.stores import Store
+from tests.sample_store import STORE
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.cervo.account import CervoAccount
 from worker.carriers.deliverit.account import DeliverItAccount
@@ -547,36 +548,30 @@ def test_the_file_of_trusted_certificates_must_exist() -> None:
     assert load({"SSL_CERT_FILE": "nowhere.pem", "ORDER_SYNC_CA_BUNDLE": ""}).ca_bundle == ""
 
 
-# --- the store directory ---
+def test_a_notification_channel_may_have_quiet_hours() -> None:
+    assert read(NOTIFY__TEAM__URL="json://localhost", NOTIFY__TEAM__QUIET="22:00-07:00").notify["team"].quiet == (
+        "22:00-07:00"
+    )
+    with pytest.raises(SettingsError, match=re.escape("notify.team.quiet: ")):
+        read(NOTIFY__TEAM__URL="json://localhost", NOTIFY__TEAM__QUIET="22-7")
 
-STORE = """
-[stores.17]
-name = "Pizzeria Odense"
-phone = "+4566112233"
-street = "Vestergade 1"
-postal_code = "5000"
-city = "Odense C"
-country = "DK"
-latitude = 55.3957969
-longitude = 10.3912053
-timezone = "Europe/Copenhagen"
-carriers = ["deliverit", "borzo"]
-"""
+
+# --- the store directory ---
 
 
 def test_the_store_directory_is_read_from_the_file_that_is_named() -> None:
     settings = read(STORES_FILE=write("shops.toml", STORE))
-    fields = tomllib.loads(STORE)["stores"]["17"]
-    assert settings.stores() == {"17": Store(store_id="17", **fields)}
+    fields = tomllib.loads(STORE)["stores"]["77"]
+    assert settings.stores() == {"77": Store(store_id="77", **fields)}
 
 
 def test_a_store_directory_may_begin_with_a_byte_order_mark() -> None:
     Path("shops.toml").write_bytes(b"\xef\xbb\xbf" + STORE.replace("\n", "\r\n").encode())
-    assert list(read_stores(Path("shops.toml"))) == ["17"]
+    assert list(read_stores(Path("shops.toml"))) == ["77"]
 
 
 def test_a_store_has_default_minutes() -> None:
-    store = read_stores(Path(write("shops.toml", STORE)))["17"]
+    store = read_stores(Path(write("shops.toml", STORE)))["77"]
     assert (store.lead_minutes, store.prep_minutes, store.travel_minutes) == (30, 15, 15)
 
 
@@ -586,15 +581,15 @@ def test_a_missing_directory_is_empty() -> None:
 
 def test_every_fault_of_every_store_is_reported_at_once() -> None:
     bad = STORE.replace("Europe/Copenhagen", "Odense").replace('country = "DK"', 'country = "Denmark"\nfax = 1')
-    other = STORE.replace("stores.17", "stores.18").replace("55.3957969", "91").replace('"deliverit", "borzo"', "")
+    other = STORE.replace("stores.77", "stores.78").replace("55.3957969", "91").replace('"cervo"', "")
     with pytest.raises(SettingsError) as raised:
         read_stores(Path(write("shops.toml", bad + other)))
     assert str(raised.value).splitlines() == [
-        "shops.toml: stores.17.country: String should match pattern '^[A-Z]{2}$'",
-        "shops.toml: stores.17.timezone: is not an IANA time zone",
-        "shops.toml: stores.17.fax: there is no such setting",
-        "shops.toml: stores.18.latitude: Input should be less than or equal to 90",
-        "shops.toml: stores.18.carriers: Tuple should have at least 1 item after validation, not 0",
+        "shops.toml: stores.77.country: String should match pattern '^[A-Z]{2}$'",
+        "shops.toml: stores.77.timezone: is not an IANA time zone",
+        "shops.toml: stores.77.fax: there is no such setting",
+        "shops.toml: stores.78.latitude: Input should be less than or equal to 90",
+        "shops.toml: stores.78.carriers: Tuple should have at least 1 item after validation, not 0",
     ]
 
 

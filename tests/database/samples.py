@@ -17,6 +17,7 @@ from schemas.order import Customer, DeliveryType, Dropoff, Item, Order, Payment
 from schemas.ordering import NO_DEFAULTS
 from schemas.status import AttemptState, AttentionReason, CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
+from schemas.trace import Trace
 from tests.domain.scenario import a_store
 from worker.carriers.port import Cadence, Capabilities
 from worker.database import deliveries
@@ -187,7 +188,7 @@ def full(delivery: Delivery) -> Delivery:
         lookups=3,
         cancel_requested_at=NOW,
         cancel_checks=2,
-        cancel_refused=True,
+        cancel_refused_at=NOW,
         offer_unclear_since=NOW,
         awaiting_operator=True,
         reported_anomalies=("driverGone",),
@@ -243,6 +244,7 @@ def full(delivery: Delivery) -> Delivery:
         dropoff_eta=LATER,
         price=PriceInfo(amount=Decimal("1234567.80"), currency="DKK", vat="included"),
         proof=ProofInfo(recipient_position="nabo", sign_photo_url="https://example.org/s"),
+        trace=Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "shop=17"),
         attempts=(ended, live),
     )
 

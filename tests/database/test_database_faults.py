@@ -30,6 +30,7 @@ from worker.carriers.port import Callback
 from worker.database import accounts, callbacks, deliveries, due_work, inbox, leases, outbox
 from worker.database.connection import BUSY_SECONDS, LIMITS, is_transient, without_limit
 from worker.database.database import Database
+from worker.database.search import Filter, search
 from worker.domain.delivery import Change, Delivery
 
 CALLBACK = Callback(method="POST", body=b"{}", headers={})
@@ -164,7 +165,7 @@ def test_every_order_has_one_courier_while_the_database_ends_connections_now_and
             with suppress(DBAPIError):  # a failed task is sent again
                 simulation.pass_time(30)
                 simulation.container.crash_recovery.recover()
-                statuses = {each.status.value for each in simulation.container.database.read(deliveries.recent, 10)}
+                statuses = {each.status.value for each in simulation.container.database.read(search, Filter(), 10)}
             if statuses == {"delivered"}:
                 break
         assert statuses == {"delivered"}

@@ -221,15 +221,6 @@ def test_deliveries_are_found_by_either_id_newest_first(database: Database) -> N
     assert database.read(deliveries.find, "nobody") == []
 
 
-def test_the_newest_deliveries_are_listed_with_or_without_finished_ones(database: Database) -> None:
-    for minutes, each in enumerate("123"):
-        store_messages(database, message(order(each)), now=NOW + timedelta(minutes=minutes))
-    (ended,) = database.read(deliveries.find, "3")
-    update(database, [ended.id], lambda each: Change(replace(each, status=DeliveryStatus.DELIVERED)))
-    assert [each.order.order_id for each in database.read(deliveries.recent, 2)] == ["3", "2"]
-    assert [each.order.order_id for each in database.read(deliveries.recent, 2, unfinished=True)] == ["2", "1"]
-
-
 def test_unfinished_deliveries_are_counted_by_status(database: Database) -> None:
     held, finished, *_ = place(database, "1", "2", "3", "4")
     update(database, [held], lambda each: Change(replace(each, status=DeliveryStatus.ON_HOLD)))

@@ -1,6 +1,5 @@
-"""The metrics measure the open work and the new events, and read neither old deliveries nor old events."""
+"""The metrics measure the open work, and do not read old deliveries."""
 
-from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -8,45 +7,24 @@ from typing import Any
 
 from sqlalchemy import text
 
-from schemas.events import EventType
-from schemas.status import AttemptState, Cause, DeliveryStatus, Reason
+from schemas.status import AttemptState
 from tests.database.samples import ID, LATER, NOW, begun, changed, place
 from worker.carriers.port import Callback, CallbackKey
-from worker.database import accounts, callbacks, carrier_calls, inbox, leases, measurements
-from worker.database.accounts import Pause
+from worker.database import callbacks, carrier_calls, measurements
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
-from worker.database.inbox import DeadLetter
-from worker.database.measurements import CallTimes, Measurements, OrderChanges
-from worker.domain.delivery import Change, Delivery, Event, Step
-from worker.domain.lifecycle import snapshot
+from worker.database.due_work import OldestStep
+from worker.database.measurements import CallTimes, Measurements
+from worker.domain.delivery import Change, Step
 from worker.http.call import Verdict
+from worker.services.system_health import stored_state
 
-NOTHING = Measurements({}, {}, {}, {}, {}, {}, 0, None, 0, 0, 0, {}, None)
+NOTHING = Measurements({}, {}, {}, {}, 0, 0, {})
 MINUTE = timedelta(minutes=1)
 
 
 def measure(database: Database) -> Measurements:
-    return database.read(measurements.measure, ["borzo", "cervo"], LATER, "sweep")
-
-
-def ended(status: DeliveryStatus, **more: Any) -> Any:
-    """Return the decision that ends a delivery."""
-
-    def decide(delivery: Delivery) -> Change:
-        after = replace(
-            delivery,
-            status=status,
-            previous_status=delivery.status,
-            sequence=delivery.sequence + 1,
-            step=None,
-            next_run_at=None,
-            **more,
-        )
-        data = snapshot(after, delivery.active, Cause.POLL, NOW)
-        return Change(after, (Event(EventType.STATUS_CHANGED, after.sequence, NOW, data),))
-
-    return decide
+    return database.read(measurements.measure, ["borzo", "cervo"], LATER)
 
 
 def test_an_empty_database_has_no_open_work(database: Database) -> None:
@@ -82,56 +60,21 @@ def test_the_earliest_time_of_each_step_is_measured_by_carrier(database: Databas
     ]
     for delivery_id, values in zip(ids, steps, strict=True):
         changed(database, [delivery_id], lambda each, values=values: Change(replace(each, **values)))  # type: ignore[misc]
-    assert measure(database).due_since == {
-        (Step.BOOK, "deliverit"): NOW,
-        (Step.BOOK, "borzo"): LATER,
-        (Step.ROUTE, None): NOW,
-    }
+    assert sorted(database.read(stored_state).oldest_steps, key=lambda each: (each.at, each.step)) == [
+        OldestStep(Step.BOOK, "deliverit", NOW),
+        OldestStep(Step.ROUTE, None, NOW),
+        OldestStep(Step.BOOK, "borzo", LATER),
+    ]
 
 
-def test_what_waits_in_the_outbox_the_inbox_and_the_callbacks_is_measured(database: Database) -> None:
+def test_the_callbacks_that_wait_are_measured(database: Database) -> None:
     place(database)
     changed(database, [ID], lambda each: begun(each, carrier="borzo", ref="25"))
-    database.write(inbox.save_dead_letters, [DeadLetter(b"{", "no JSON", "1-0")], NOW)
-    database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
-    database.write(leases.take, "sweep", "sweep", NOW, 15)
     for seconds, attempt_id in enumerate((2**53 - 1, None)):
         sent = Callback("POST", b"%d" % seconds, {}, "", None)
         database.write(callbacks.save, "borzo", sent, NOW + seconds * MINUTE, CallbackKey(), attempt_id)
-    found = replace(measure(database), read_at={}, due_since={}, unknown_since={}, deliveries={})
-    assert found == replace(
-        NOTHING,
-        paused={"borzo": Pause(NOW, "carrier", "HTTP 401")},
-        unsent_events=3,
-        unsent_since=NOW,
-        dead_letters=1,
-        waiting_callbacks=1,
-        callbacks_at={"borzo": NOW + MINUTE},
-        sweep_lease=("sweep", NOW + timedelta(seconds=15)),
-    )
-
-
-def test_received_and_ended_orders_are_counted_between_two_positions(database: Database) -> None:
-    first, second, third = place(database, "1", "2", "3")
-    changed(database, [second], begun)
-    start = database.read(measurements.newest_event)
-    changed(database, [first], ended(DeliveryStatus.REJECTED, reason=Reason.NO_COURIER))
-    changed(database, [second], ended(DeliveryStatus.DELIVERED))
-    changed(database, [second], ended(DeliveryStatus.DELIVERED, detail="with_items"))
-    changed(database, [third], ended(DeliveryStatus.CANCELLED, carrier=None))
-    until = database.read(measurements.newest_event)
-    place(database, "4")
-    assert database.read(measurements.order_changes, 0, start) == OrderChanges(received=3)
-    assert database.read(measurements.order_changes, start, until) == OrderChanges(
-        ended=Counter(
-            {
-                (DeliveryStatus.REJECTED, ""): 1,
-                (DeliveryStatus.DELIVERED, "deliverit"): 1,
-                (DeliveryStatus.CANCELLED, ""): 1,
-            }
-        ),
-        rejected=Counter({"no_courier": 1}),
-    )
+    found = replace(measure(database), read_at={}, unknown_since={}, deliveries={})
+    assert found == replace(NOTHING, waiting_callbacks=1, callbacks_at={"borzo": NOW + MINUTE})
 
 
 COPIES = """
@@ -163,7 +106,8 @@ def test_a_measurement_never_reads_the_whole_table_of_deliveries_attempts_or_cal
             before = connection.execute(text(SCANS)).all()
             # PostgreSQL may choose another plan when it has run a statement some ten times.
             for _ in range(15):
-                measurements.measure(connection, ["borzo", "deliverit"], LATER, "sweep")
+                measurements.measure(connection, ["borzo", "deliverit"], LATER)
+                stored_state(connection)
             assert connection.execute(text(SCANS)).all() == before
 
 

@@ -17,6 +17,7 @@ from sqlmodel import SQLModel
 from tests.database.samples import ID, LATER, begun, place
 from worker.database import deliveries, due_work
 from worker.database.database import Database
+from worker.database.search import Filter, search
 from worker.domain.delivery import Change, Delivery, replace
 
 NEWER = {
@@ -75,7 +76,7 @@ def test_a_database_without_tables_gets_them_and_one_with_tables_keeps_its_rows(
     bare_database.create()
     place(bare_database)
     bare_database.create()
-    assert [each.id for each in bare_database.read(deliveries.recent, 10)] == [ID]
+    assert [each.id for each in bare_database.read(search, Filter(), 10)] == [ID]
 
 
 def test_a_database_with_our_tables_passes_the_check(database: Database) -> None:

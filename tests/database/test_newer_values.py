@@ -11,6 +11,7 @@ from schemas.status import DeliveryStatus
 from tests.database.samples import LATER, NOW, begun, place
 from worker.database import accounts, deliveries, due_work
 from worker.database.database import Database
+from worker.database.search import Filter, search
 from worker.domain.delivery import Change, Delivery
 
 NEWER = {
@@ -43,7 +44,7 @@ def note(delivery: Delivery) -> Change:
 def test_a_delivery_with_a_newer_value_is_left_out_and_logged_once(database: Database, newer: str) -> None:
     changed, other = store(database, newer)
     with capture_logs() as logs:
-        found = [database.read(deliveries.load, [changed, other]), database.read(deliveries.recent, 10)]
+        found = [database.read(deliveries.load, [changed, other]), database.read(search, Filter(), 10)]
         found.append([each.delivery for each in database.write(deliveries.update, [changed, other], note)])
     assert [[each.id for each in each_time] for each_time in found] == [[other]] * 3
     assert logs == [{"event": "delivery.unreadable", "log_level": "error", "delivery_id": changed}]

@@ -11,7 +11,7 @@ from tests.database.samples import ID, LATER, NOW, events, fetched, ingest, mess
 from worker.database import deliveries, due_work, inbox
 from worker.database.database import Database
 from worker.database.due_work import Limits
-from worker.database.inbox import DeadLetter
+from worker.database.inbox import DeadLetter, Fetch
 from worker.domain.delivery import Delivery
 
 NOTHING = Limits(deliveries=0, callbacks=0, comparisons=0)
@@ -25,7 +25,7 @@ def test_an_order_that_is_only_named_waits_for_its_fetch(database: Database) -> 
     ref = OrderRef(order_id="2011")
     assert store_messages(database, message(ref, "named")) == []
     assert is_fetch_due(database)
-    assert database.write(inbox.claim_fetches, NOW, 10) == [("platform", "named", "2011", 1)]
+    assert database.write(inbox.claim_fetches, NOW, 10) == [Fetch("platform", "named", "2011", 1)]
 
 
 def test_a_fetch_is_claimed_again_after_its_lease(database: Database) -> None:
@@ -33,7 +33,7 @@ def test_a_fetch_is_claimed_again_after_its_lease(database: Database) -> None:
     store_messages(database, message(ref, "named"))
     database.write(inbox.claim_fetches, NOW, 10)
     assert (is_fetch_due(database), database.write(inbox.claim_fetches, NOW, 10)) == (False, [])
-    assert database.write(inbox.claim_fetches, LATER, 10) == [("platform", "named", "2011", 2)]
+    assert database.write(inbox.claim_fetches, LATER, 10) == [Fetch("platform", "named", "2011", 2)]
     assert [row["failures"] for row in rows(database, "message")] == [2]
 
 
@@ -43,7 +43,7 @@ def test_concurrent_claims_return_every_fetch_once(database: Database) -> None:
         found = [
             each for some in pool.map(lambda _: database.write(inbox.claim_fetches, NOW, 5), range(8)) for each in some
         ]
-    assert sorted(int(order_id) for _, _, order_id, _ in found) == list(range(20))
+    assert sorted(int(each.order_id) for each in found) == list(range(20))
 
 
 def test_a_fetched_order_becomes_a_delivery_and_is_not_fetched_again(database: Database) -> None:
@@ -65,7 +65,7 @@ def test_a_fetch_that_our_rate_limit_postponed_does_not_count_as_a_failure(datab
     store_messages(database, message(OrderRef(order_id="2011"), "named"))
     database.write(inbox.claim_fetches, NOW, 10)
     database.write(inbox.postpone_fetch, "platform", "named", 0, NOW)
-    assert database.write(inbox.claim_fetches, NOW, 10) == [("platform", "named", "2011", 1)]
+    assert database.write(inbox.claim_fetches, NOW, 10) == [Fetch("platform", "named", "2011", 1)]
 
 
 @pytest.mark.quirk("X-03")

@@ -66,3 +66,14 @@ def test_a_delivery_of_the_last_two_days_is_found_by_the_end_of_a_phone_number(d
     for digits, expected in (("4050", [ID]), ("20304050", [ID]), ("050", []), ("4051", []), ("%050", []), (phone, [])):
         assert [each.id for each in database.read(search.find_by_phone, digits, LATER)] == expected
     assert database.read(search.find_by_phone, "4050", NOW + timedelta(days=2, seconds=1)) == []
+
+
+def test_the_owner_of_a_carriers_order_is_found_by_its_id_or_by_our_attempt(database: Database) -> None:
+    place(database, "2011", "2012")
+    changed(database, [ID], lambda each: begun(each, ref="F64u3fbx", state=AttemptState.CREATED))
+    our_id = 2**53 - 1
+    assert database.read(search.owners, "deliverit", ["F64u3fbx", "other"], {our_id, 1}) == (
+        {"F64u3fbx": "2011"},
+        {our_id: "2011"},
+    )
+    assert database.read(search.owners, "borzo", ["F64u3fbx"], set()) == ({}, {})

@@ -14,7 +14,7 @@ from tests.database.samples import ID, NOW, RULES, begun, place, rows
 from tests.database.samples import changed as update
 from worker.carriers.port import Callback, CallbackKey, Observation, Raw
 from worker.database import callbacks, deliveries
-from worker.database.callbacks import WAKE_UP_WAIT, StoredCallback
+from worker.database.callbacks import WAKE_UP_WAIT, FoundAttempt, StoredCallback
 from worker.database.database import Database
 from worker.domain.callback_decision import CallbackDecision
 from worker.domain.delivery import Change, Delivery
@@ -212,7 +212,9 @@ def test_an_attempt_is_found_by_our_reference_its_token_or_the_carrier_s_id(data
     place(database)
     database.persist(deliveries.update, [ID], partial(begun, id=77, token="secret", ref="F64u3fbx"))
     keys = [CallbackKey(attempt_id=77), CallbackKey(token="secret"), CallbackKey(ref="F64u3fbx")]
-    assert [database.read(callbacks.find_attempt, "deliverit", key) for key in keys] == [(ID, 77)] * 3
+    assert [database.read(callbacks.find_attempt, "deliverit", key) for key in keys] == [
+        FoundAttempt(ID, 77, "2011")
+    ] * 3
     assert [database.read(callbacks.find_attempt, "borzo", key) for key in keys] == [None] * 3
 
 
@@ -220,8 +222,12 @@ def test_our_own_reference_is_preferred_to_the_carrier_s_id(database: Database) 
     first, second = place(database, "1", "2")
     database.persist(deliveries.update, [first], partial(begun, id=1, ref="x"))
     database.persist(deliveries.update, [second], partial(begun, id=2, ref="y"))
-    assert database.read(callbacks.find_attempt, "deliverit", CallbackKey(ref="x", attempt_id=2)) == (second, 2)
-    assert database.read(callbacks.find_attempt, "deliverit", CallbackKey(ref="x", attempt_id=3)) == (first, 1)
+    assert database.read(callbacks.find_attempt, "deliverit", CallbackKey(ref="x", attempt_id=2)) == FoundAttempt(
+        second, 2, "2"
+    )
+    assert database.read(callbacks.find_attempt, "deliverit", CallbackKey(ref="x", attempt_id=3)) == FoundAttempt(
+        first, 1, "1"
+    )
 
 
 def test_an_unknown_key_finds_no_attempt(database: Database) -> None:

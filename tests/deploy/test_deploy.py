@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.web.test_metrics import EXIST
 
@@ -30,6 +31,59 @@ def promtool(*arguments: str) -> str:
 def test_every_alert_fires_on_its_symptom_and_none_while_all_is_well() -> None:
     promtool("check", "rules", "deploy/alerts.yaml")
     assert "SUCCESS" in promtool("test", "rules", "tests/deploy/alerts.test.yaml")
+
+
+COUNTED = {
+    'order_sync_orders_received_total{instance="%s"}': "0+60x130",
+    'order_sync_orders_ended_total{instance="%s",status="delivered",carrier="borzo"}': "0+60x130",
+    'order_sync_orders_ended_total{instance="%s",status="delivered",carrier="cervo"}': "0+120x130",
+    'order_sync_orders_rejected_total{instance="%s",reason="no_courier"}': "0+1x130",
+    'order_sync_callbacks_total{instance="%s",answer="401",carrier="borzo"}': "0+60x130",
+    'order_sync_dead_letters{instance="%s"}': "3x130",
+}
+"""What each of two web processes exports."""
+SHOWN = {
+    "Orders received per minute": [("{}", 60)],
+    "Deliveries ended per minute": [('{status="delivered"}', 180)],
+    "Callbacks per minute": [('{carrier="borzo", answer="401"}', 120)],
+    "Dead letters": [("{}", 3)],
+}
+"""What the dashboard shows of both together."""
+FIRED = {
+    "OrdersRejected": {"reason": "no_courier"},
+    "CallbacksRefused": {"answer": "401", "carrier": "borzo"},
+    "DeadLetters": {},
+}
+
+
+def test_nothing_is_counted_twice_and_each_alert_is_one_when_there_are_two_web_processes(tmp_path: Path) -> None:
+    panels = {each["title"]: each["targets"][0]["expr"] for each in json.loads(DASHBOARD.read_text())["panels"]}
+    rules = {each["alert"]: each for each in YAML(typ="safe").load(ALERTS)["groups"][0]["rules"]}
+    series = [
+        {"series": name % web, "values": values} for name, values in COUNTED.items() for web in ("web-1", "web-2")
+    ]
+    shown = [
+        {
+            "expr": panels[title],
+            "eval_time": "1h",
+            "exp_samples": [{"labels": labels, "value": value} for labels, value in samples],
+        }
+        for title, samples in SHOWN.items()
+    ]
+    fired = [
+        {
+            "eval_time": "1h",
+            "alertname": name,
+            "exp_alerts": [
+                {"exp_labels": {**rules[name]["labels"], **labels}, "exp_annotations": rules[name]["annotations"]}
+            ],
+        }
+        for name, labels in FIRED.items()
+    ]
+    tested = {"interval": "1m", "input_series": series, "promql_expr_test": shown, "alert_rule_test": fired}
+    document = tmp_path / "two.test.yaml"
+    document.write_text(json.dumps({"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [tested]}))
+    assert "SUCCESS" in promtool("test", "rules", str(document))
 
 
 def test_the_tested_queries_are_those_of_the_dashboard() -> None:

@@ -164,10 +164,54 @@ def test_a_repeated_cancel_that_is_refused_may_have_been_carried_out_the_first_t
     scenario.wait_for(Step.TRACK)
     scenario.poll("created")
     scenario.cancel(refused(Reason.UNKNOWN, "order_cannot_be_canceled"))
-    assert scenario.new_events() == []
-    scenario.wait_for(Step.TRACK)
+    assert scenario.wait_for(Step.TRACK) == timedelta(0)
     scenario.poll("cancelled")
-    assert scenario.delivery.status == "cancelled"
+    assert scenario.new_events() == [
+        "3 cancel_refused queued>created unknown 'order_cannot_be_canceled' at borzo#1 [response]",
+        "4 attempt_ended queued>created at borzo#1 [poll]",
+        "5 status_changed created>cancelled by merchant at borzo#1 [poll]",
+    ]
+
+
+@pytest.mark.fault("F-55")
+def test_an_operator_is_asked_about_a_refusal_also_when_an_earlier_request_got_no_answer(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.request_cancel()
+    scenario.cancel(Uncertain("timed out"))
+    scenario.wait_for(Step.TRACK)
+    scenario.poll("created")
+    scenario.cancel(refused(Reason.UNKNOWN, "order_cannot_be_canceled"))
+    scenario.poll("created")
+    assert scenario.delivery.attention == "cancel_refused"
+
+
+@pytest.mark.fault("F-55")
+def test_an_operator_is_asked_after_a_minute_when_no_read_shows_whether_a_refused_cancel_left_the_order(
+    created: Make,
+) -> None:
+    scenario = created("borzo")
+    scenario.request_cancel()
+    scenario.cancel(refused(Reason.UNKNOWN, "order_cannot_be_canceled"))
+    refused_at = scenario.now
+    failure = Unavailable("down")
+    scenario.apply(lifecycle.record_read_failure(scenario.delivery, 1, failure, scenario.terms, scenario.now))
+    scenario.new_events()
+    scenario.fire_alarms()
+    assert scenario.now - refused_at == timedelta(minutes=1)
+    assert scenario.new_events() == ["4 attention_required queued>created 'cancel_refused' at borzo#1 [timer]"]
+    scenario.apply(lifecycle.resolve_attention(scenario.delivery, scenario.terms, scenario.now))
+    scenario.poll("created")
+    assert scenario.delivery.attention is None
+
+
+@pytest.mark.fault("F-55")
+def test_a_read_that_shows_the_end_of_an_order_settles_the_question_of_its_refused_cancel(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.request_cancel()
+    scenario.cancel(refused(Reason.UNKNOWN, "order_cannot_be_canceled"))
+    scenario.fire_alarms()
+    scenario.poll("cancelled")
+    assert (scenario.delivery.status, scenario.delivery.attention) == ("cancelled", None)
 
 
 @pytest.mark.quirk("X-05")

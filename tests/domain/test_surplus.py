@@ -88,13 +88,41 @@ def test_a_surplus_courier_never_describes_the_delivery(doubled: DeliveryScenari
     assert surplus(doubled).state == "pickup_arrived"
 
 
-def test_a_surplus_courier_whose_cancel_is_refused_asks_for_an_operator_and_is_read(doubled: DeliveryScenario) -> None:
+@pytest.mark.fault("F-55")
+@pytest.mark.parametrize("saw", ["created", None])
+def test_a_surplus_courier_whose_cancel_is_refused_is_read_at_once_and_asks_for_an_operator_unless_it_has_ended(
+    doubled: DeliveryScenario, saw: str | None
+) -> None:
     doubled.new_events()
     cancel(doubled, refused(Reason.UNKNOWN, "too late"))
-    assert doubled.new_events() == ["4 attention_required queued>created 'surplus_courier' at borzo#2 [response]"]
+    assert (doubled.new_events(), read(doubled, saw)) == ([], 0)
+    assert doubled.new_events() == ["4 attention_required queued>created 'surplus_courier' at borzo#2 [poll]"]
     assert read(doubled, "created") >= 600
     read(doubled, "cancelled")
     assert (surplus(doubled).live, doubled.delivery.attention) == (False, None)
+
+
+def test_no_operator_is_asked_about_a_surplus_courier_who_is_gone_when_the_cancel_is_refused(
+    doubled: DeliveryScenario,
+) -> None:
+    cancel(doubled, refused(Reason.UNKNOWN, "too late"))
+    doubled.new_events()
+    read(doubled, "cancelled")
+    assert doubled.new_events() == ["4 attempt_ended queued>created at borzo#2 [poll]"]
+
+
+@pytest.mark.parametrize("happens", ["the read fails", "nobody runs the read"])
+def test_an_operator_is_asked_when_no_read_shows_what_a_refused_cancel_left_of_a_surplus_courier(
+    doubled: DeliveryScenario, happens: str
+) -> None:
+    cancel(doubled, refused(Reason.UNKNOWN, "too late"))
+    if happens == "the read fails":
+        extra, failure = surplus(doubled), Unavailable("down")
+        doubled.apply(lifecycle.record_read_failure(doubled.delivery, extra.id, failure, doubled.terms, doubled.now))
+    else:
+        doubled.wait(30)
+        doubled.apply(lifecycle.give_way(doubled.delivery, doubled.terms, doubled.now))
+    assert doubled.delivery.attention == "surplus_courier"
 
 
 def test_a_surplus_courier_whose_cancel_is_unconfirmed_asks_for_an_operator(doubled: DeliveryScenario) -> None:
@@ -197,7 +225,7 @@ def test_a_surplus_courier_without_news_is_read_for_a_day() -> None:
         assert on_turn is not None
         scenario.apply(lifecycle.record_missing(scenario.delivery, on_turn.id, scenario.terms, scenario.now))
         reads += 1
-    assert (reads, scenario.delivery.attention) == (144 + 2, "surplus_courier")
+    assert (reads, scenario.delivery.attention) == (1 + 144 + 2, "surplus_courier")
 
 
 def test_a_carrier_with_a_surplus_courier_is_not_asked_again(created: Make) -> None:

@@ -69,6 +69,20 @@ def test_the_count_of_a_trouble_includes_orders_that_were_not_loaded() -> None:
     assert (found.count, len(found.orders)) == (3000, 1)
 
 
+def test_many_orders_with_a_trouble_each_are_counted_in_one_more_trouble() -> None:
+    known = asking("1", AttentionReason.WENT_BACKWARDS)
+    listed, more = attention_troubles([known], {group_of(known): 5000}, (), TERMS, START)
+    assert (listed.key, listed.count) == ("went_backwards:d-1", 1)
+    assert more == Trouble(
+        key="went_backwards:*",
+        kind="went_backwards",
+        severity=Severity.WAITING,
+        title="4999 more orders need an operator (went_backwards)",
+        explanation="`order-sync deliveries --attention went_backwards` lists them.",
+        count=4999,
+    )
+
+
 def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carrier() -> None:
     scenario = doubtful()
     (found,) = troubles(scenario.delivery)
@@ -81,7 +95,7 @@ def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carr
         explanation="The order was sent to the carrier at 18:00:00, and nothing shows whether it arrived "
         "(no answer within the deadline). No other carrier is asked until you know.",
         count=1,
-        orders=(TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP),),
+        orders=(TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP, "Europe/Copenhagen"),),
         account="cervo",
         store_id="17",
         deadline=PICKUP,

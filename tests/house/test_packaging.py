@@ -87,8 +87,11 @@ def seconds(text: str) -> float:
 
 def runs_celery(arguments: list[str]) -> bool:
     """Return whether Celery knows these arguments; with --help it prints its options and starts nothing."""
-    shown = subprocess.run([sys.executable, "-m", "celery", arguments[3], "--help"], capture_output=True, check=False)
-    options = {text.split("=")[0] for text in arguments[4:] if text.startswith("--")}
+    program = arguments.index("worker.app") + 1
+    shown = subprocess.run(
+        [sys.executable, "-m", "celery", arguments[program], "--help"], capture_output=True, check=False
+    )
+    options = {text.split("=")[0] for text in arguments[program + 1 :] if text.startswith("--")}
     return not shown.returncode and all(option in shown.stdout.decode() for option in options)
 
 

@@ -13,12 +13,14 @@ import pytest
 import redis
 
 from worker.local.supervisor import (
+    LOG_BYTES,
     STABLE_SECONDS,
     Process,
     Supervisor,
     free_port,
     lock_file,
     read_tail,
+    rotate,
     start_redis,
     wait_for,
 )
@@ -234,3 +236,64 @@ def test_the_end_of_a_log_is_read(tmp_path: Path) -> None:
     assert read_tail(log) == ""
     log.write_bytes("é".encode() * 10)
     assert (read_tail(log, 4), read_tail(log, 3)) == ("éé", "\ufffdé")
+
+
+# --- rotation ---
+
+
+def parts(log: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(log.parent.iterdir())}
+
+
+def test_a_log_that_is_too_large_begins_anew_and_its_earlier_parts_are_kept(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    for text in ("one", "two", "three", "four"):
+        log.write_text(text)
+        rotate(log, size=2, kept=2)
+    assert parts(log) == {"x.log": "", "x.log.1": "four", "x.log.2": "three"}
+
+
+def test_a_log_that_is_small_enough_or_missing_is_left_alone(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    rotate(log)
+    log.write_text("one")
+    rotate(log, size=3)
+    assert parts(log) == {"x.log": "one"}
+
+
+def test_a_process_goes_on_writing_to_its_log_after_a_rotation(
+    supervisor: Supervisor, lifeline: Lifeline, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    process = run(supervisor, lifeline, f"echo one; echo ready >&3; read line < {gate}; echo two")
+    assert lifeline.read() == "ready\n"
+    rotate(process.log, size=0)
+    gate.write_text("go\n")
+    ended(process)
+    assert parts(process.log) == {"family.log": "two\n", "family.log.1": "one\n"}
+
+
+def test_watching_keeps_the_logs_small(supervisor: Supervisor) -> None:
+    process = supervisor.start("talker", ["true"])
+    ended(process)
+    with process.log.open("ab") as log:
+        log.truncate(LOG_BYTES + 1)
+    supervisor.watch()
+    assert [path.stat().st_size for path in sorted(supervisor.logs.iterdir())] == [0, LOG_BYTES + 1]
+
+
+def test_a_log_is_emptied_although_its_content_cannot_be_kept(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("one")
+    (tmp_path / "x.log.1").symlink_to("/dev/full")
+    rotate(log, size=1, kept=1)
+    assert log.read_text() == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_process_whose_log_cannot_be_written_goes_on() -> None:
+    script = "from worker import log; log.setup('INFO', 'json'); [log.get('x').error('y') for _ in range(9)]; print(7)"
+    with Path("/dev/full").open("ab") as full:
+        done = subprocess.run([sys.executable, "-c", script], stderr=full, stdout=subprocess.PIPE, check=False)
+    assert done.stdout == b"7\n"

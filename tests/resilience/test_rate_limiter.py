@@ -8,8 +8,10 @@ import redis
 from pydantic import TypeAdapter, ValidationError
 
 from worker.http.account import Rate
-from worker.http.call import Operation
-from worker.resilience.rate_limiter import ACQUIRE, RateLimiter, Window, parse
+from worker.http.call import CallClass, Operation
+from worker.resilience import rate_limiter
+from worker.resilience.circuit_breaker import CLOSED, CircuitBreaker
+from worker.resilience.rate_limiter import ACQUIRE, OUTAGE_SECONDS, RateLimiter, Window, parse
 
 
 @pytest.fixture
@@ -94,6 +96,19 @@ def test_a_quarter_of_one_call_is_one_call_in_four_times_the_time() -> None:
 
 def test_without_redis_reads_stop() -> None:
     assert Outage().limiter.acquire("account", "20/minute", Operation.READ, 1) == (0, 5.0)
+
+
+def test_all_that_use_an_unreachable_server_wait_for_it_only_once() -> None:
+    server, now = fakeredis.FakeServer(), 0.0
+    outage, client = rate_limiter.Outage(lambda: now), fakeredis.FakeRedis(server=server)
+    limiter, breaker = RateLimiter(client, outage=outage), CircuitBreaker(client, outage=outage)
+    server.connected = False
+    assert limiter.used("account", "24/minute") is None
+    server.connected = True
+    assert (limiter.used("another", "24/minute"), breaker.statuses("another")) == (None, None)
+    now = OUTAGE_SECONDS
+    assert limiter.used("another", "24/minute") == {Window(24, 60): 0}
+    assert breaker.statuses("another") == dict.fromkeys(CallClass, CLOSED)
 
 
 def test_an_unreachable_server_is_asked_again_after_five_seconds() -> None:

@@ -17,6 +17,7 @@ from worker.app import create_app
 from worker.config.settings import load
 from worker.container import Container
 from worker.database import accounts, deliveries, leases
+from worker.database.search import Filter, search
 from worker.local import demo
 from worker.local.demo.orders import placed
 from worker.local.supervisor import Supervisor
@@ -70,7 +71,7 @@ def couriers(sandbox: str) -> list[tuple[str, str]]:
 
 def attempts(machine: Machine) -> list[tuple[str, str]]:
     """Return the orders at the carriers as we know them."""
-    found = machine.store.read(deliveries.recent, 100)
+    found = machine.store.read(search, Filter(), 100)
     return sorted((attempt.carrier, attempt.ref or "") for delivery in found for attempt in delivery.attempts)
 
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.json_reader import MalformedError
-from schemas.messages import Cancellation, Message, OrderRef, read_message
+from schemas.messages import Cancellation, Message, OrderRef, read_fields, read_message
 from schemas.order import ORDER_SCHEMA, Customer, DeliveryType, Dropoff, Item, Order, Payment, fingerprint
 from schemas.ordering import ORDERING_SCHEMA
+from schemas.trace import Trace
 from tests.schemas.samples import ORDER, PERSONAL, event, paths, with_field
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -78,7 +79,7 @@ def test_every_field_of_a_placed_order_is_read() -> None:
         type="order.placed",
         data=READ,
         time=datetime(2026, 11, 21, 16, 0, 0, 500_000, tzinfo=UTC),
-        traceparent=TRACE,
+        trace=Trace(TRACE),
     )
 
 
@@ -126,9 +127,31 @@ def test_a_fault_in_an_ordering_order_is_reported_with_the_platforms_field_name(
     assert refusal(event(data, dataschema=ORDERING_SCHEMA)) == "data: delivery_type: missing"
 
 
-@pytest.mark.parametrize("trace", ["", "00-zz", 7, None, TRACE + "-x", TRACE.upper()])
-def test_an_unreadable_traceparent_counts_as_absent(trace: object) -> None:
-    assert read_message(event(traceparent=trace)).traceparent is None
+@pytest.mark.parametrize(
+    "trace",
+    ["", "00-zz", 7, None, [TRACE], TRACE + "-x", TRACE.upper(), f"ff{TRACE[2:]}", f"00-{'0' * 32}{TRACE[35:]}",
+     f"{TRACE[:36]}{'0' * 16}-01"],
+)  # fmt: skip
+def test_an_invalid_traceparent_counts_as_absent(trace: object) -> None:
+    assert read_message(event(traceparent=trace, tracestate="shop=1")).trace is None
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("shop=1,other=x", "shop=1,other=x"), ("", None), (None, None), (7, None), ("é", None), ("x" * 513, None)],
+)
+def test_a_tracestate_is_read_and_an_invalid_one_counts_as_absent(given: object, read: str | None) -> None:
+    assert read_message(event(traceparent=TRACE, tracestate=given)).trace == Trace(TRACE, read)
+
+
+def test_the_trace_is_read_in_binary_mode() -> None:
+    fields = {f"ce_{name}".encode(): str(value).encode() for name, value in event().items() if name != "data"}
+    fields |= {
+        b"ce_traceparent": TRACE.encode(),
+        b"ce_tracestate": b"shop=1",
+        b"data": json.dumps(event()["data"]).encode(),
+    }
+    assert read_fields(fields).trace == Trace(TRACE, "shop=1")
 
 
 @pytest.mark.quirk("O-07")

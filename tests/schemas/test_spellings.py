@@ -13,6 +13,7 @@ from schemas.documents import documents
 from schemas.json_reader import MalformedError
 from schemas.messages import Cancellation, Message, read_fields, read_message
 from schemas.order import Customer, DeliveryType, Dropoff, Item, Order, Payment, fingerprint
+from schemas.phones import masked
 from schemas.status import CancelledBy
 from tests.schemas.samples import event, with_field
 
@@ -154,7 +155,7 @@ def test_an_unknown_canceller_is_kept_as_it_was_said() -> None:
 def test_an_unknown_attribute_value_counts_as_none(attributes: dict[str, object]) -> None:
     message = read_message({**event(DATA), **attributes})
     assert message.data == READ
-    assert (message.time, message.traceparent) == (None, None)
+    assert (message.time, message.trace) == (None, None)
 
 
 @pytest.mark.parametrize("source", [None, ""])
@@ -362,3 +363,7 @@ def test_an_entry_without_a_message_is_refused_with_the_reason(fields: dict[byte
     with pytest.raises(MalformedError) as caught:
         read_fields(fields)
     assert str(caught.value) == reason
+
+
+def test_a_phone_number_is_masked() -> None:
+    assert [masked("+966500000012"), masked(None)] == ["•••12", ""]

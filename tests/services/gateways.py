@@ -27,8 +27,8 @@ class ScriptedGateway:
             else:
                 yield from self._real.send(account, {key: call}, **how)
 
-    def send_one(self, account: str, call: Call) -> Reply:
-        outcome = next(self.send(account, {None: call}, max_body=1_000_000))[None]
+    def send_one(self, account: str, call: Call, *, max_body: int = 1_000_000, within: float | None = None) -> Reply:
+        outcome = next(self.send(account, {None: call}, max_body=max_body, within=within))[None]
         if isinstance(outcome, CarrierError):
             raise outcome
         return outcome

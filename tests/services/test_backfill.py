@@ -14,6 +14,7 @@ from tests.services.simulation import START, Simulation
 from tests.services.test_platform_orders import carriers, make_simulation, seed, send_message
 from worker.app import create_app
 from worker.database import accounts, deliveries, inbox, leases
+from worker.database.search import Filter, search
 from worker.http.call import Reply
 from worker.http.gateway import Gateway
 from worker.services import backfill
@@ -40,7 +41,7 @@ def test_exactly_the_missing_orders_are_stored(make_simulation: Callable[..., Si
     run_backfill(simulation)
     for _ in range(3):
         simulation.pass_time()
-    assert sorted(each.order.order_id for each in simulation.container.database.read(deliveries.recent, 100)) == [
+    assert sorted(each.order.order_id for each in simulation.container.database.read(search, Filter(), 100)) == [
         "1",
         "2",
         "8",
@@ -56,7 +57,7 @@ def test_repeated_backfills_store_a_missing_order_once(make_simulation: Callable
         run_backfill(simulation)
         simulation.pass_time()
     assert (simulation.status(), carriers(simulation)) == ("created", ["deliverit"])
-    assert [row.order.order_id for row in simulation.container.database.read(deliveries.recent, 10)] == ["2011"]
+    assert [row.order.order_id for row in simulation.container.database.read(search, Filter(), 10)] == ["2011"]
 
 
 def test_a_missing_order_is_found_behind_pages_of_known_orders(make_simulation: Callable[..., Simulation]) -> None:
@@ -153,7 +154,7 @@ def test_a_backfill_that_fails_is_repeated_later(make_simulation: Callable[..., 
     seed(simulation)
     simulation.ask("POST", "/sandbox/faults", {"kind": kind, "api": "ordering", "operation": "list", "times": 1})
     run_backfill(simulation)
-    assert simulation.container.database.read(deliveries.recent, 10) == []
+    assert simulation.container.database.read(search, Filter(), 10) == []
     run_backfill(simulation)
     simulation.pass_time()
     assert simulation.status() == "created"
@@ -167,7 +168,7 @@ def test_an_order_counts_as_missing_two_minutes_after_it_was_placed(make_simulat
         simulation.pass_time(60)
         run_backfill(simulation)
         simulation.pass_time()
-        counts.append(len(simulation.container.database.read(deliveries.recent, 10)))
+        counts.append(len(simulation.container.database.read(search, Filter(), 10)))
     assert counts == [0, 1]
 
 
@@ -205,7 +206,7 @@ def test_only_one_process_backfills_at_a_time(make_simulation: Callable[..., Sim
         leases.take, backfill.LEASE, "another process", simulation.now, backfill.LEASE_SECONDS
     )
     run_backfill(simulation)
-    assert simulation.container.database.read(deliveries.recent, 10) == []
+    assert simulation.container.database.read(search, Filter(), 10) == []
     simulation.pass_time(backfill.LEASE_SECONDS + 1)
     run_backfill(simulation)
     simulation.pass_time()
@@ -235,7 +236,7 @@ def test_a_stale_open_order_is_skipped_unless_since_includes_it(
     run_backfill(simulation)
     for _ in range(3):
         simulation.pass_time()
-    assert sorted(each.order.order_id for each in simulation.container.database.read(deliveries.recent, 9)) == [
+    assert sorted(each.order.order_id for each in simulation.container.database.read(search, Filter(), 9)) == [
         "2",
         "3",
     ]
@@ -282,12 +283,12 @@ def test_a_platform_that_an_operator_paused_is_not_called_until_it_is_resumed(
     simulation.put_message("order.placed", {"order_id": "1"})
     run_backfill(simulation)
     simulation.pass_time()
-    assert simulation.container.database.read(deliveries.recent, 9) == []
+    assert simulation.container.database.read(search, Filter(), 9) == []
     simulation.container.database.write(accounts.resume, "ordering", "operator", simulation.now)
     run_backfill(simulation)
     for _ in range(3):
         simulation.pass_time()
-    assert sorted(each.order.order_id for each in simulation.container.database.read(deliveries.recent, 9)) == [
+    assert sorted(each.order.order_id for each in simulation.container.database.read(search, Filter(), 9)) == [
         "1",
         "2",
     ]

@@ -360,7 +360,7 @@ def test_callbacks_about_deliveries_that_never_come_are_logged_once_although_tho
             gaps.heartbeat()
             tracked.now += HOUR
     known = [each for each in logs if each["event"] == "callback.kind_missing"]
-    assert known == [{"event": "callback.kind_missing", "carrier": "borzo", "kind": "delivery", "log_level": "warning"}]
+    assert known == [{"event": "callback.kind_missing", "account": "borzo", "kind": "delivery", "log_level": "warning"}]
     assert gaps.missing("borzo", tracked.now) == ["delivery"]
     database.write(callbacks.save, "borzo", Callback("POST", b"2"), tracked.now, replace(order, entity="delivery"))
     assert gaps.missing("borzo", tracked.now) == []

@@ -43,8 +43,9 @@ def test_an_order_that_is_paid_at_the_door_skips_a_carrier_that_collects_no_mone
         {
             "event": "carrier.passed_over",
             "log_level": "info",
-            "carrier": "deliverit",
+            "account": "deliverit",
             "order_id": "2011",
+            "delivery_id": simulation.delivery().id,
             "reason": "unserviceable",
         }
     ]
@@ -75,9 +76,11 @@ def test_an_order_at_a_paused_carrier_fails_over_after_two_minutes(simulation: S
     with capture_logs() as logs:
         assert time_to_fail_over(simulation) == timedelta(minutes=2)
     assert (simulation.published(), carriers(simulation)) == (["queued", "delivery.updated", "created"], ["borzo"])
-    assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.failed_over"] == [
-        ("deliverit", "borzo")
-    ]
+    assert [
+        (each["order_id"], each["account"], each["following"])
+        for each in logs
+        if each["event"] == "carrier.failed_over"
+    ] == [("2011", "deliverit", "borzo")]
     simulation.container.database.write(accounts.resume, "deliverit", "operator", simulation.now)
     simulation.until(lambda it: it.delivery().final, step=30)
     assert (simulation.status(), carriers(simulation)) == ("delivered", ["borzo"])
@@ -93,9 +96,11 @@ def test_an_order_whose_carriers_refuse_connections_gets_one_courier_from_the_fi
     with capture_logs() as logs:
         simulation.work()
         assert time_to_fail_over(simulation) <= timedelta(minutes=2, seconds=10)
-    assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.failed_over"] == [
-        ("deliverit", "borzo")
-    ]
+    assert [
+        (each["order_id"], each["account"], each["following"])
+        for each in logs
+        if each["event"] == "carrier.failed_over"
+    ] == [("2011", "deliverit", "borzo")]
     simulation.until(lambda it: it.delivery().carrier == "deliverit")
     down.clear()
     simulation.until(lambda it: it.status() != DeliveryStatus.QUEUED)

@@ -110,8 +110,9 @@ def test_the_hold_is_published_and_each_lost_event_is_logged_with_its_courier(fa
             "delivery_id": simulation.delivery().id,
             "order_id": "2011",
             "status": "created",
-            "carrier": "borzo",
-            "carrier_ref": simulation.ledger()[1][1],
+            "attempt": 1,
+            "account": "borzo",
+            "ref": simulation.ledger()[1][1],
         }
     ]
     release(simulation)
@@ -265,7 +266,7 @@ def test_an_attempt_of_the_journal_that_the_database_does_not_know_holds_all_cre
     simulation.pass_time(60)
     assert holds(simulation) == [("database", "attempts in the call journal that the database has lost: 1")]
     assert (simulation.status(), len(simulation.ledger()), files(simulation)) == ("queued", 1, [])
-    assert [len(each["attempts"]) for each in logged if each["event"] == "database.attempts_lost"] == [1]
+    assert [len(each["references"]) for each in logged if each["event"] == "database.attempts_lost"] == [1]
     release(simulation)
     simulation.until(lambda it: it.status() == "created")
 

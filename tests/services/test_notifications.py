@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from sqlalchemy.exc import OperationalError
 from tests.services.simulation import Simulation, order_document
 from worker.database import accounts
 from worker.database.database import Database
+from worker.domain.trouble import Severity, Trouble, TroubledOrder
 from worker.errors import NotSentError
-from worker.services.notifications import LASTS, LEASE_SECONDS, Notifications
+from worker.services.notifications import LASTS, LEASE_SECONDS, Notifications, Send
 
 PAUSED = "borzo is paused by an operator"
+NIGHT = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+"""21:00 in Copenhagen and 17:00 in São Paulo."""
 
 
 class Channel:
@@ -39,7 +43,7 @@ class Told:
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation, self.team, self.pager = simulation, Channel(), Channel()
-        self.channels = {"team": self.team.send, "pager": self.pager.send}
+        self.channels: dict[str, Send] = {"team": self.team.send, "pager": self.pager.send}
         self.processes = {"one": self.process(), "two": self.process()}
 
     def process(self, database: Database | None = None) -> Notifications:
@@ -130,7 +134,7 @@ def test_another_process_goes_on_when_the_one_that_told_has_died(told: Told) -> 
     told.run(3)
     del told.processes["one"]
     told.resume()
-    told.run(int(LEASE_SECONDS / LASTS.total_seconds()) + 4)
+    told.run(int(LEASE_SECONDS / LASTS.total_seconds()) + 6)
     assert len(told.team.received) == 2
 
 
@@ -141,6 +145,143 @@ def test_a_channel_that_is_added_later_hears_of_what_lasts(told: Told) -> None:
     told.channels["late"] = late.send
     told.run(3)
     assert late.titles == told.team.titles
+
+
+def test_a_channel_that_is_removed_is_forgotten_while_its_troubles_last(told: Told) -> None:
+    told.pause()
+    told.run(3)
+    pager = told.channels.pop("pager")
+    told.run()
+    told.channels["pager"] = pager
+    told.run(3)
+    assert [len(told.team.received), len(told.pager.received)] == [1, 2]
+
+
+def test_a_carrier_that_fails_again_and_again_is_one_trouble_until_it_has_worked_for_two_minutes(told: Told) -> None:
+    for _ in range(10):
+        told.pause()
+        told.run()
+        told.resume()
+        told.run()
+    assert told.team.titles == [PAUSED]
+    told.run(4)
+    assert told.team.titles == [PAUSED, f"Over: {PAUSED}"]
+
+
+def test_nothing_is_over_while_redis_is_away_and_hides_what_is_wrong(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = told.simulation.container.bus
+    monkeypatch.setattr(bus, "lags", lambda _now: {("orders", "order-sync"): 900.0})
+    told.run(3)
+    monkeypatch.setattr(bus, "lags", unreachable)
+    told.run(10)
+    assert told.team.titles == ["Messages are not read", "Redis does not answer"]
+
+
+@pytest.mark.parametrize(
+    ("severity", "hours", "count", "zones", "sent"),
+    [
+        (Severity.WAITING, "18:00-07:00", 2, ["Europe/Copenhagen", "Europe/London"], []),
+        (Severity.WAITING, "18:00-07:00", 2, ["Europe/Copenhagen", "America/Sao_Paulo"], ["Title"]),
+        (Severity.WAITING, "18:00-07:00", 2, ["Europe/Copenhagen", None], ["Title"]),
+        (Severity.WAITING, "18:00-07:00", 3, ["Europe/Copenhagen", "Europe/Paris"], ["Title"]),
+        (Severity.WAITING, "22:00-07:00", 1, ["Europe/Copenhagen"], ["Title"]),
+        (Severity.WAITING, "", 1, ["Europe/Copenhagen"], ["Title"]),
+        (Severity.LATE, "18:00-07:00", 1, ["Europe/Copenhagen"], ["Title"]),
+        (Severity.UNKNOWN_OUTCOME, "18:00-07:00", 1, ["Europe/Copenhagen"], ["Title"]),
+        (Severity.SYSTEM, "18:00-07:00", 0, [], ["Title"]),
+    ],
+)
+def test_orders_that_can_wait_are_not_reported_in_the_quiet_hours_of_their_stores(
+    severity: Severity, hours: str, count: int, zones: list[str | None], sent: list[str], told: Told
+) -> None:
+    told.simulation.now = NIGHT
+    orders = tuple(TroubledOrder("d", "2011", "demo", "17", "queued", None, zone) for zone in zones)
+    told.processes = {"one": told.process()}
+    told.processes["one"].quiet = {"team": hours}
+    told.processes["one"].troubles = Found(Trouble("key", "kind", severity, "Title", "", count, orders))  # type: ignore[assignment]
+    told.run(3)
+    assert (told.team.titles, told.pager.titles) == (sent, ["Title"])
+    told.simulation.now = NIGHT + timedelta(hours=14)
+    told.run(2)
+    assert told.team.titles == ["Title"]
+
+
+def test_a_trouble_with_a_long_key_prevents_no_notification(told: Told, postgres_url: str) -> None:
+    with closing(Database(postgres_url)) as database:
+        told.processes = {"one": told.process(database)}
+        path = "".join(chr(0x4E00 + number * 7 % 20_000) for number in range(5000))
+        told.processes["one"].troubles = Found(*titled(f"dead_letters:{path}"))  # type: ignore[assignment]
+        told.run(2)
+    assert len(told.team.titles) == 1
+
+
+class Found:
+    """The troubles that are found."""
+
+    def __init__(self, *troubles: Trouble) -> None:
+        self.troubles = troubles
+
+    def find(self) -> list[Trouble]:
+        return list(self.troubles)
+
+
+def titled(*keys: str) -> tuple[Trouble, ...]:
+    """Return troubles with these keys."""
+    return tuple(Trouble(key, key.partition(":")[0], Severity.WAITING, f"Title of {key}", "") for key in keys)
+
+
+def test_an_order_s_trouble_is_not_over_while_more_orders_need_an_operator_than_have_a_trouble(told: Told) -> None:
+    found = Found(*titled("went_backwards:1", "unknown_store:2"))
+    told.processes = {"one": told.process()}
+    told.processes["one"].troubles = found  # type: ignore[assignment]
+    told.run(2)
+    found.troubles = titled("went_backwards:3", "went_backwards:*")
+    told.run(7)
+    assert told.team.titles == [
+        "2 troubles need somebody",
+        "2 troubles need somebody",
+        "Over: Title of unknown_store:2",
+    ]
+    found.troubles = titled("went_backwards:3")
+    told.run(5)
+    assert told.team.titles[3:] == ["2 troubles are over"]
+
+
+def unreachable(*_: object) -> None:
+    raise ConnectionError
+
+
+def test_a_process_that_waited_too_long_for_a_channel_leaves_the_others_to_the_next_process(told: Told) -> None:
+    def hang(_title: str, _body: str) -> None:
+        told.simulation.now += timedelta(seconds=2 * LEASE_SECONDS)
+        told.processes["two"].run("two")
+        raise NotSentError("timed out")
+
+    told.pause()
+    told.run()
+    told.channels["team"] = hang
+    told.simulation.pass_time(LASTS.total_seconds())
+    told.processes["one"].channels = {"team": hang, "pager": told.pager.send}
+    told.processes["two"].channels = {"team": told.team.send, "pager": told.pager.send}
+    told.processes["one"].run("one")
+    assert told.pager.titles == [PAUSED]
+
+
+def test_a_channel_that_was_out_of_order_is_notified_of_an_outage_of_the_database_later(
+    told: Told, tmp_path: Path
+) -> None:
+    with closing(Unreachable(f"sqlite:///{tmp_path}/notices.db")) as database:
+        database.create()
+        told.processes = {"one": told.process(database)}
+        told.run()
+        told.team.works = False
+        with database.outage():
+            told.run(3)
+            told.team.works = True
+            told.run(3)
+    assert told.team.titles == told.pager.titles == ["The database does not answer"]
 
 
 class Unreachable(Database):
@@ -168,7 +309,7 @@ def test_an_outage_of_the_database_is_told_by_the_process_that_told_before(told:
         with database.outage():
             told.run(4)
             assert len(told.team.received) == 1
-        told.run(2)
+        told.run(5)
     assert [told.team.titles[0], told.team.titles[1]] == [told.team.titles[0], f"Over: {told.team.titles[0]}"]
     assert "database" in told.team.titles[0]
 

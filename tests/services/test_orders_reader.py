@@ -229,6 +229,7 @@ def test_fields_that_were_not_read_are_logged_without_their_values(harness: Read
             "event": "order.fields_ignored",
             "log_level": "warning",
             "order_id": "2011",
+            "delivery_id": delivery_id("platform", "2011"),
             "fields": ["notes", "order_number"],
         }
     ]

@@ -10,7 +10,8 @@ import pytest
 
 from schemas.ordering import ORDERING_SCHEMA
 from tests.services.simulation import START, Simulation
-from worker.database import deliveries, inbox
+from worker.database import inbox
+from worker.database.search import Filter, search
 from worker.local.demo.orders import message
 from worker.resilience.bulkhead import Admission
 
@@ -195,7 +196,7 @@ def test_a_reply_about_another_order_sends_no_courier(make_simulation: Callable[
     simulation.put_message("order.placed", {"order_id": "2011"})
     simulation.pass_time()
     (letter,) = simulation.container.database.read(inbox.dead_letters, 9)
-    assert (letter["reason"], simulation.container.database.read(deliveries.recent, 9)) == (
+    assert (letter["reason"], simulation.container.database.read(search, Filter(), 9)) == (
         "id: the platform's answer is another order",
         [],
     )
@@ -211,7 +212,7 @@ def test_an_order_fetch_waits_for_a_free_slot_while_the_platform_hangs(
         pass
     simulation.put_message("order.placed", {"order_id": "2011"})
     simulation.pass_time()
-    assert simulation.container.database.read(deliveries.recent, 9) == []
+    assert simulation.container.database.read(search, Filter(), 9) == []
     assert bulkhead.leave("ordering", reading=False) == [("hung", [])]
     assert bulkhead.leave("ordering", reading=False) == [("orders.fetch", [])]
     simulation.app.tasks["orders.fetch"]()

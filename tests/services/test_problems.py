@@ -1,13 +1,22 @@
 """A task returns its problems in one line, with which Flower shows it as failed."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from schemas.json_reader import MalformedError
 from schemas.status import Reason
 from tests.services.simulation import STORE_OF, Simulation
-from worker.database import accounts
+from worker.carriers.port import Callback, CallbackKey
+from worker.database import accounts, callbacks
+from worker.database.tables import WRITE_BACK
 from worker.errors import Held, Refused, Throttled, Unavailable, Uncertain, Unreadable
 from worker.services import problems
 
@@ -20,11 +29,12 @@ TEXT = "+4566112233"
         ("a value", None, None),
         (Throttled(TEXT), None, None),
         (Held(TEXT), "waiting (creates held)", "waiting (creates held)"),
-        (Unavailable(TEXT), "waiting (carrier unavailable)", "waiting (carrier unavailable)"),
+        (Unavailable(TEXT), "waiting (unavailable)", "waiting (unavailable)"),
         (Unavailable(TEXT, account=True), "waiting (account paused)", "waiting (account paused)"),
         (Uncertain(TEXT), "outcome unknown", "without answer"),
         (Refused(Reason.UNSERVICEABLE, TEXT), "refused (unserviceable)", "refused (unserviceable)"),
         (Unreadable(TEXT), "answer unreadable", "answer unreadable"),
+        (MalformedError(TEXT), "answer unreadable", "answer unreadable"),
     ],
 )
 def test_a_problem_is_a_word_of_ours_and_never_the_carrier_s_text(
@@ -76,7 +86,8 @@ def test_a_task_with_problems_has_stored_every_outcome_and_failed_because_of_the
     with caplog.at_level(logging.INFO, "celery.app.trace"):
         assert in_a_worker(simulation, "deliveries.book", arguments) == ("FAILURE", why, None)
     assert simulation.status("1") == simulation.status("2") != "created"
-    assert [(each.levelname, each.exc_info) for each in caplog.records] == [("INFO", None)]
+    records = [each for each in caplog.records if each.name == "celery.app.trace"]
+    assert [(each.levelname, each.exc_info) for each in records] == [("INFO", None)]
     assert why in caplog.text
     assert in_a_worker(simulation, "deliveries.book", arguments)[0] == "SUCCESS"  # nothing is due a second time
 
@@ -104,6 +115,88 @@ def test_a_create_that_cannot_be_looked_up_stays_a_problem(simulation: Simulatio
     simulation.now = simulation.delivery().next_run_at or simulation.now
     why = "1 outcome unknown (no look-up)"
     assert in_a_worker(simulation, "deliveries.reconcile", arguments) == ("FAILURE", why, None)
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Simulation]:
+    """Return a simulation whose order 2011 came from the platform."""
+    with closing(Simulation(tmp_path, ORDERING__SOURCE="demo")) as simulated:
+        simulated.ask("POST", "/sandbox/ordering/orders", {"id": 2011})
+        simulated.place()
+        yield simulated
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ({"kind": "error_before"}, "1 waiting (unavailable)"),
+        ({"kind": "error_after", "operation": "update"}, "1 outcome unknown"),
+        ({"kind": "error_before", "operation": "update", "status": 422}, "1 refused (validation)"),
+    ],
+)
+def test_a_comparison_that_fails_is_a_problem_of_its_task(
+    platform: Simulation, fault: dict[str, Any], why: str
+) -> None:
+    platform.inject_fault(api="ordering", **fault)
+    assert in_a_worker(platform, "platform.write_back", [platform.delivery().id]) == ("FAILURE", why, None)
+
+
+def test_an_order_whose_status_differs_on_the_platform_is_a_problem_once(platform: Simulation) -> None:
+    platform.until(lambda it: it.status() == "delivered")
+    platform.ask("POST", "/sandbox/orders/ordering/2011/step", {"state": 2})
+    arguments = [platform.delivery().id]
+    platform.container.database.write(lambda it: it.execute(update(WRITE_BACK).values(due_at=platform.now)))
+    assert in_a_worker(platform, "platform.write_back", arguments) == ("FAILURE", "1 platform differs", None)
+    platform.container.database.write(lambda it: it.execute(update(WRITE_BACK).values(due_at=platform.now)))
+    assert in_a_worker(platform, "platform.write_back", arguments)[0] == "SUCCESS"
+
+
+def test_an_order_that_cannot_be_fetched_is_a_problem_of_the_task_until_it_is_a_dead_letter(
+    simulation: Simulation,
+) -> None:
+    simulation.put_message("order.placed", {"order_id": "404404"})
+    found = []
+    for _ in range(3):
+        found.append(in_a_worker(simulation, "orders.fetch", []))
+        simulation.now += timedelta(hours=1)
+    assert [why for _, why, _ in found] == [*["1 refused (validation)"] * 2, "1 dead letter"]
+    assert in_a_worker(simulation, "orders.fetch", [])[0] == "SUCCESS"
+
+
+def test_a_callback_that_cannot_be_read_is_a_problem_of_its_task(simulation: Simulation) -> None:
+    simulation.place_at("borzo", "2011")
+    (attempt,) = simulation.delivery().attempts
+    stored = simulation.container.database.write(
+        callbacks.save, "borzo", Callback("POST", b"{}"), simulation.now, CallbackKey(), attempt.id
+    )
+    why = "1 callback unreadable"
+    assert in_a_worker(simulation, "callbacks.apply", [stored]) == ("FAILURE", why, None)
+    assert in_a_worker(simulation, "callbacks.apply", [stored])[0] == "SUCCESS"
+
+
+def test_flower_shows_the_order_of_a_comparison_and_of_a_callback(platform: Simulation) -> None:
+    platform.work()
+    platform.place(order_id="2011", status=1)
+    (attempt,) = platform.delivery().attempts
+    platform.container.database.write(
+        callbacks.save, attempt.carrier, Callback("POST", b"{}", token="t"), platform.now, CallbackKey(), attempt.id
+    )
+    list(sent(platform))
+    platform.now += timedelta(seconds=5)
+    platform.app.tasks["timers.sweep"]()
+    shown = {
+        name: arguments for name, arguments in sent(platform) if name in {"platform.write_back", "callbacks.apply"}
+    }
+    assert shown == {"platform.write_back": "2011", "callbacks.apply": "2011"}
+
+
+def sent(simulation: Simulation) -> Iterator[tuple[str, str]]:
+    """Remove the messages that wait; yield the name and the shown arguments of each task."""
+    with simulation.app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        for queue in simulation.app.amqp.queues:
+            for got in iter(partial(channel.basic_get, queue, no_ack=True), None):
+                yield got.headers["task"], got.headers["argsrepr"]
 
 
 def test_a_task_that_is_called_directly_returns_its_problems(simulation: Simulation) -> None:

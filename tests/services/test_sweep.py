@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 from sqlalchemy import text
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.services.simulation import START, Simulation
@@ -198,7 +199,7 @@ def test_a_sweep_that_finds_the_database_away_logs_one_line_and_the_next_one_doe
     simulation.place()
     with simulation.container.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE delivery RENAME TO elsewhere"))
-    with capture_logs() as logs:
+    with capture_logs([merge_contextvars]) as logs:
         simulation.app.tasks["timers.sweep"]()
     assert logs == [
         {"event": "task.postponed", "log_level": "warning", "task": "timers.sweep", "error": "OperationalError"}
@@ -215,12 +216,12 @@ def test_a_task_raises_its_programming_errors(simulation: Simulation) -> None:
 
 @pytest.mark.fault("F-88")
 def test_a_step_of_a_newer_version_is_told_once_and_stops_no_sweep(simulation: Simulation) -> None:
-    simulation.place(store_id=STORE, order_id="1")
+    simulation.place(store_id=STORE, order_id="newer")
     simulation.place(store_id=STORE, order_id="2")
-    newer = simulation.delivery("1").id
+    newer = simulation.delivery("newer").id
     list(waiting(simulation))
     with simulation.container.database.engine.begin() as connection:
-        connection.execute(text("UPDATE delivery SET step = 'weigh', alarm_at = created_at WHERE order_id = '1'"))
+        connection.execute(text("UPDATE delivery SET step = 'weigh', alarm_at = created_at WHERE order_id = 'newer'"))
     simulation.now += timedelta(minutes=1)
     with capture_logs() as logs:
         for _ in range(3):

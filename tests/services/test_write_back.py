@@ -11,6 +11,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from schemas.messages import Cancellation
+from tests.services.gateways import ScriptedGateway
 from tests.services.simulation import START, Simulation
 from worker.database import accounts, write_backs
 from worker.ordering_api.write_policy import WriteBackState
@@ -276,11 +277,15 @@ def test_a_write_that_fails_again_and_again_is_tried_less_and_less_often(simulat
     simulation.place()
     simulation.until(lambda it: it.status() == "delivered")
     inject(simulation, "error_before", "update")
+    gateway = ScriptedGateway(simulation)
     with capture_logs() as logs:
         for _ in range(300):
             simulation.pass_time()
-    failures = [each["failures"] for each in logs if each["event"] == "platform.call_failed"]
-    assert (len(failures) < 20, failures) == (True, list(range(1, len(failures) + 1)))
+    failures = [each for each in logs if each["event"] == "carrier.call_failed"]
+    assert 5 < gateway.take_sent()["ordering", "amend"] < 20
+    assert [(each["account"], each["host"], each["cause"]) for each in failures] == [
+        ("ordering", "127.0.0.1", "the platform answered 500")
+    ]
 
 
 @pytest.mark.fault("F-63")

@@ -8,12 +8,17 @@ from dataclasses import replace
 from datetime import timedelta
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import fakeredis
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.status import AttentionReason
+from schemas.events import EventType
+from schemas.status import AttentionReason, Cause, DeliveryStatus, Reason
+from tests.database.samples import begun, place
+from tests.database.samples import changed as changed_deliveries
+from tests.domain.scenario import observed
 from tests.web.edge import NOW, Edge, sample
 from worker.bus import streams
 from worker.bus.streams import Bus
@@ -21,16 +26,21 @@ from worker.carriers.port import Callback
 from worker.database import accounts, callbacks, carrier_calls, deliveries, leases
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
-from worker.domain.delivery import Change
+from worker.database.search import Filter, search
+from worker.domain import lifecycle
+from worker.domain.delivery import Change, Delivery, Event
+from worker.domain.lifecycle import snapshot
 from worker.http.call import CallClass, Operation, Verdict
 from worker.local.demo.orders import placed
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
 from worker.web.checks import Check, run_all
+from worker.web.counters import OrderCounts
 
 TOKEN = "kEX0u5bq2bBPnlm3cBbLx7jBqD3q8n1A"
 EXIST = {
     "order_sync_attention": 16,
+    "order_sync_attempts_ended_total": 15,
     "order_sync_breaker_open": 9,
     "order_sync_callback_age_seconds": 2,
     "order_sync_callbacks_total": 12,
@@ -42,7 +52,7 @@ EXIST = {
     "order_sync_dead_letters": 1,
     "order_sync_deliveries": 15,
     "order_sync_events_unsent": 1,
-    "order_sync_metrics_up": 4,
+    "order_sync_metrics_up": 5,
     "order_sync_orders_ended_total": 20,
     "order_sync_orders_received_total": 1,
     "order_sync_orders_rejected_total": 23,
@@ -53,6 +63,13 @@ EXIST = {
     "order_sync_step_overdue_seconds": 19,
     "order_sync_stream_lag_seconds": 1,
     "order_sync_sweep_age_seconds": 1,
+    "order_sync_time_to_door_seconds_bucket": 30,
+    "order_sync_time_to_door_seconds_count": 3,
+    "order_sync_time_to_door_seconds_sum": 3,
+    "order_sync_time_to_pickup_seconds_bucket": 30,
+    "order_sync_time_to_pickup_seconds_count": 3,
+    "order_sync_time_to_pickup_seconds_sum": 3,
+    "order_sync_troubles": 35,
     "order_sync_unknown_outcome_age_seconds": 3,
     "order_sync_write_backs_waiting": 1,
 }
@@ -79,8 +96,17 @@ def series(edge: Edge, *, zero: bool = False) -> dict[str, float]:
 
 
 def changed(edge: Edge, before: dict[str, float]) -> dict[str, float]:
-    """Return the series with another value than before."""
-    return dict(series(edge, zero=True).items() - before.items())
+    """Return the series with another value than before, without the troubles, which follow from them."""
+    found = dict(series(edge, zero=True).items() - before.items())
+    return {name: value for name, value in found.items() if not name.startswith("order_sync_troubles")}
+
+
+def test_the_troubles_are_counted_by_kind(edge: Edge) -> None:
+    edge.container.database.write(leases.take, "sweep", "sweep", NOW, 15)
+    edge.container.database.write(accounts.pause, "borzo", "operator", "rest", NOW)
+    edge.container.database.write(accounts.pause, "cervo", "carrier", "token", NOW)
+    found = {name: value for name, value in series(edge).items() if "order_sync_troubles" in name}
+    assert found == {"order_sync_troubles kind=account_paused": 2}
 
 
 def test_every_series_exists_before_anything_has_happened(edge: Edge) -> None:
@@ -90,7 +116,8 @@ def test_every_series_exists_before_anything_has_happened(edge: Edge) -> None:
         "order_sync_callback_age_seconds carrier=borzo": inf,
         "order_sync_callback_age_seconds carrier=cervo": inf,
         "order_sync_sweep_age_seconds": inf,
-        **{f"order_sync_metrics_up part={part}": 1 for part in ("database", "bus", "limits", "queues")},
+        **{f"order_sync_metrics_up part={part}": 1 for part in ("database", "bus", "limits", "queues", "troubles")},
+        "order_sync_troubles kind=no_worker": 1,
     }
 
 
@@ -120,7 +147,7 @@ def test_the_last_sweep_and_the_last_callback_have_an_age(edge: Edge) -> None:
 def test_deliveries_that_need_an_operator_are_counted_by_reason(edge: Edge) -> None:
     edge.book(TOKEN)
     before = series(edge, zero=True)
-    (found,) = edge.container.database.read(deliveries.recent, 1)
+    (found,) = edge.container.database.read(search, Filter(), 1)
     reasons = (AttentionReason.SURPLUS_COURIER, AttentionReason.OUTCOME_UNKNOWN)
     edge.container.database.persist(
         deliveries.update, [found.id], lambda each: Change(replace(each, attention_reasons=reasons))
@@ -184,6 +211,73 @@ def test_recorded_calls_are_counted_once_even_if_their_records_are_deleted(edge:
     assert buckets == [0, 2, 2, 3, 3]
 
 
+def final(status: DeliveryStatus, **more: Any) -> Any:
+    """Return the decision that ends a delivery."""
+
+    def decide(delivery: Delivery) -> Change:
+        sequence = delivery.sequence + 1
+        after = replace(delivery, status=status, previous_status=delivery.status, sequence=sequence, **more)
+        data = snapshot(after, delivery.active, Cause.POLL, NOW)
+        ended = replace(after, step=None, next_run_at=None)
+        return Change(ended, (Event(EventType.STATUS_CHANGED, sequence, NOW, data),))
+
+    return decide
+
+
+def test_a_delivery_that_ends_again_is_not_counted_again(database: Database) -> None:
+    orders = OrderCounts(database)
+    orders.update(NOW)
+    first, second, third = place(database, "1", "2", "3")
+    changed_deliveries(database, [second], begun)
+    changed_deliveries(database, [first], final(DeliveryStatus.REJECTED, reason=Reason.NO_COURIER))
+    changed_deliveries(database, [second], final(DeliveryStatus.DELIVERED))
+    changed_deliveries(database, [second], final(DeliveryStatus.DELIVERED, detail="with_items"))
+    changed_deliveries(database, [third], final(DeliveryStatus.CANCELLED, carrier=None))
+    for seconds in (1, 31):
+        orders.update(NOW + timedelta(seconds=seconds))
+    assert (orders.received, orders.ended, orders.rejected) == (
+        3,
+        Counter(
+            {
+                (DeliveryStatus.REJECTED, ""): 1,
+                (DeliveryStatus.DELIVERED, "deliverit"): 1,
+                (DeliveryStatus.CANCELLED, ""): 1,
+            }
+        ),
+        Counter({"no_courier": 1}),
+    )
+
+
+def test_an_order_that_ended_at_a_carrier_is_in_its_histograms(edge: Edge) -> None:
+    now = [NOW]
+    edge.rebuild(clock=lambda: now[0])
+    before = series(edge, zero=True)
+    edge.book(TOKEN)
+    (delivery,) = edge.container.database.read(search, Filter(), 1)
+    for minute, status in ((0, "created"), (12, "picked_up"), (40, "delivered")):
+        seen, at = [observed(status, ref="R-1")], NOW + timedelta(minutes=minute)
+        edge.container.database.persist(
+            deliveries.update,
+            [delivery.id],
+            lambda each, seen=seen, at=at: lifecycle.apply_observations(  # type: ignore[misc]
+                each, each.attempts[0].id, seen, edge.container.terms, at, Cause.POLL
+            ),
+        )
+    for seconds in (1, 31):
+        now[0] = NOW + timedelta(seconds=seconds)
+        found = changed(edge, before)
+    histograms = {name: value for name, value in found.items() if "time_to" in name and "le=" not in name}
+    assert found["order_sync_attempts_ended_total carrier=cervo outcome=delivered"] == 1
+    assert histograms == {
+        "order_sync_time_to_pickup_seconds_count carrier=cervo": 1,
+        "order_sync_time_to_pickup_seconds_sum carrier=cervo": 720,
+        "order_sync_time_to_door_seconds_count carrier=cervo": 1,
+        "order_sync_time_to_door_seconds_sum carrier=cervo": 2400,
+    }
+    limits = [float(name.rpartition("=")[2]) for name in found if "time_to_door_seconds_bucket" in name]
+    assert sorted(limits) == [2700, 3600, 5400, 7200, inf]
+
+
 @pytest.mark.fault("F-58")
 def test_metrics_show_how_late_each_group_is(edge: Edge) -> None:
     before = series(edge, zero=True)
@@ -221,7 +315,8 @@ def test_without_the_database_the_other_parts_are_measured(edge: Edge, empty_dat
     found = series(edge, zero=True)
     edge.rebuild(database=working)
     up = {name.partition("=")[2]: value for name, value in found.items() if "metrics_up" in name}
-    assert up == {"database": 0, "bus": 1, "limits": 1, "queues": 1}
+    assert up == {"database": 0, "bus": 1, "limits": 1, "queues": 1, "troubles": 1}
+    assert found["order_sync_troubles kind=database_unavailable"] == 1
     assert Counter(name.partition(" ")[0] for name in found) == {
         name: EXIST[f"order_sync_{name.removeprefix('order_sync_')}"]
         for name in (
@@ -231,6 +326,7 @@ def test_without_the_database_the_other_parts_are_measured(edge: Edge, empty_dat
             "order_sync_queue_depth",
             "order_sync_rate_left",
             "order_sync_stream_lag_seconds",
+            "order_sync_troubles",
         )
     }
 

@@ -500,8 +500,8 @@ def test_no_log_line_contains_a_token_a_signature_or_a_body(edge: Edge, tmp_path
         for _ in without_tables(edge, tmp_path):
             edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **signed)
     assert logged == [
-        {"event": "callback.forged", "carrier": "borzo", "error": "the signature does not fit the body"}
+        {"event": "callback.forged", "account": "borzo", "error": "the signature does not fit the body"}
         | {"log_level": "warning"},
-        {"event": "callback.forged", "carrier": "cervo", "error": "unknown token", "log_level": "warning"},
-        {"event": "callback.not_stored", "carrier": "borzo", "error": "OperationalError", "log_level": "error"},
+        {"event": "callback.forged", "account": "cervo", "error": "unknown token", "log_level": "warning"},
+        {"event": "callback.not_stored", "account": "borzo", "error": "OperationalError", "log_level": "error"},
     ]

@@ -1,4 +1,4 @@
-"""The optional abilities of a carrier: to take changes, quote prices, print labels, locate the courier, check settings.
+"""The optional abilities of a carrier, such as to take changes, to quote prices or to list its orders.
 
 A codec has an ability if it has all methods of its protocol.
 """
@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
 from schemas.status import Reason
+from worker.carriers.comparison import Comparison
 from worker.carriers.port import AttemptView, Booking, Courier, Observation, Price
 from worker.http.call import Call, Reply
 
@@ -34,6 +35,37 @@ class Label:
     """The content of the label's file."""
     point: str = ""
     """The carrier's id of the address that the label is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedOrder:
+    """An order in a carrier's list, compared with an attempt. It contains no data of a customer."""
+
+    ref: str | None
+    """The carrier's id of the order; None when the list does not show it."""
+    status: str
+    """The carrier's own status; ours if the carrier has none."""
+    created_at: datetime | None
+    pickup_at: datetime | None
+    price: Price | None
+    attempt_ids: frozenset[int]
+    """The ids of the attempts whose references the order carries."""
+    phone: Comparison
+    """The customer's phone number."""
+    address: Comparison
+    """The customer's address."""
+    pickup_address: Comparison = Comparison.NOT_SHOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a carrier's list of orders."""
+
+    orders: tuple[ListedOrder, ...]
+    complete: bool
+    """Whether the list ends with this page, shows every order since the create, and has no unreadable order."""
+    next_page: Call | None = None
+    """The request for the next page; None on the last page."""
 
 
 @runtime_checkable
@@ -93,6 +125,31 @@ class LocatesCourier(Protocol):
 
     def read_location(self, reply: Reply, attempt: AttemptView) -> Courier | None:
         """Return where the courier is; None while no courier is on the way."""
+
+
+@runtime_checkable
+class NamesOrders(Protocol):
+    """A carrier whose own screen shows orders under names that we have sent."""
+
+    def sent_names(self, attempt: AttemptView) -> Mapping[str, str]:
+        """Return what an operator can search for on the carrier's screen, by the carrier's name of the field."""
+
+
+@runtime_checkable
+class ListsOrders(Protocol):
+    """A carrier that lists the orders of a time, so that an operator can look for an order among them."""
+
+    def list_near(self, attempt: AttemptView, now: datetime) -> list[Call]:
+        """Build the requests for the orders around the create of an attempt; return none if a list would not show it.
+
+        The requests may be repeated without further effect.
+        """
+
+    def read_near(self, call: Call, reply: Reply, attempt: AttemptView, now: datetime) -> Listing:
+        """Return the orders of a reply, compared with the attempt. They may be of any time.
+
+        Raises Unavailable or Unreadable.
+        """
 
 
 @runtime_checkable

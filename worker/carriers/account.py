@@ -41,10 +41,13 @@ class CarrierAccount(ApiAccount):
 
     def is_open(self, clock: time) -> bool:
         """Return whether the couriers come for a pickup at this time of the day."""
-        if not self.hours:
-            return True
-        opens, closes = map(time.fromisoformat, self.hours.split("-"))
-        return opens <= clock < closes if opens < closes else clock >= opens or clock < closes
+        return not self.hours or is_within(self.hours, clock)
+
+
+def is_within(hours: str, clock: time) -> bool:
+    """Return whether a time of the day is within `Hours` that are not empty."""
+    begin, end = map(time.fromisoformat, hours.split("-"))
+    return begin <= clock < end if begin < end else clock >= begin or clock < end
 
 
 def without_country(postal_code: str) -> str:

@@ -6,12 +6,25 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or settings. An error is one rea
 import sys
 from collections.abc import Sequence
 
-from worker.cli import carriers, dead_letters, decisions, deliveries, desk, explain, platform, queries, run, status
+from worker.cli import (
+    carrier_report,
+    carriers,
+    dead_letters,
+    decisions,
+    deliveries,
+    desk,
+    explain,
+    platform,
+    queries,
+    run,
+    status,
+)
 from worker.cli.base import advice_on, app, complain
 from worker.errors import SettingsError
 
 __all__ = [
     "app",
+    "carrier_report",
     "carriers",
     "dead_letters",
     "decisions",

@@ -25,7 +25,7 @@ ADVICE: Mapping[str, str] = {
     "platform_pickup_failed": ASK_SHOP,
     "offer_waits": "`order-sync accept {order}`, or `order-sync deny {order}`",
     "order_changed_after_dispatch": "phone {carrier}, which does not know that the order changed; then {attended}",
-    "cancel_refused": "phone {carrier}: it refused to cancel the order, and the courier still comes; then {attended}",
+    "cancel_refused": "phone {carrier}: it refused the cancel, and the courier may still come; then {attended}",
     "order_changed_without_revision": "a change without a new revision was not applied; if that is right, {attended}",
 }
 """The advice for each attention reason."""

@@ -106,7 +106,8 @@ def resolve(
     services = open_container()
     delivery = one_delivery(services, name)
     if outcome == "absent":
-        confirm("If the carrier does have the order, a second courier will come.", yes=yes)
+        haste = services.candidates.risk_of_haste(delivery)
+        confirm(f"{haste} If the carrier does have the order, a second courier will come.".strip(), yes=yes)
     try:
         resolved = services.decisions.resolve(delivery.id, ref or None, operator(by, reason))
     except IntegrityError:

@@ -199,9 +199,19 @@ def summary(delivery: "Delivery") -> dict[str, Any]:
 
 
 @app.command(rich_help_panel=LOOK)
-def show(name: str = Anything, *, as_json: bool = Json) -> None:
-    """Show a delivery, what you can do about it, its attempts and its events."""
+def show(
+    name: str = Anything,
+    *,
+    no_calls: bool = typer.Option(False, "--no-calls", help="Never ask the carrier, as below."),
+    as_json: bool = Json,
+) -> None:
+    """Show a delivery, what you can do about it, its attempts and its events.
+
+    If the carrier may have the order under an id that is not known, ask the carrier for its orders near the create, and
+    show how well each fits. This uses up to ten calls of the account's rate limit.
+    """
     from worker.cli.advice import advice
+    from worker.cli.candidates import print_search, search_document
     from worker.database import accounts, operator_actions, outbox, write_backs
     from worker.services.timeline import Kind
 
@@ -214,13 +224,16 @@ def show(name: str = Anything, *, as_json: bool = Json) -> None:
     fields |= _blockers(delivery, paused.get(fields["carrier"]) or held)
     fields["passed_over"] = _passed_over(delivery, services)
     fields["to_do"] = advice(delivery)
+    fields["trace_id"] = delivery.trace.trace_id if delivery.trace else None
     fields |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
     attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]
     timeline = services.timelines.of(delivery)
+    search = services.candidates.search(delivery, calls=not no_calls)
     if as_json:
         operators = [asdict(each) for each in read(operator_actions.of_delivery, delivery.id)]
         history = {"events": published, "operators": operators, "timeline": [asdict(each) for each in timeline]}
-        write_json({**fields, "attempts": attempts, **history})
+        at_carrier = {"at_carrier": search_document(search)} if search else {}
+        write_json({**fields, "attempts": attempts, **history, **at_carrier})
         return
     several = {key: fields.pop(key) for key in ("passed_over", "to_do")}
     lines = [(key, value) for key, value in fields.items() if value is not None]
@@ -233,6 +246,8 @@ def show(name: str = Anything, *, as_json: bool = Json) -> None:
         console.print(f"{entry.at.isoformat(' ', 'milliseconds')} {entry.kind.value:8}", entry.text, style=style)
         if entry.kind is Kind.CALL and entry.trouble:
             console.print(entry.detail, style="dim")
+    if search is not None:
+        print_search(delivery, search)
 
 
 def _blockers(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:

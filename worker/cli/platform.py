@@ -74,16 +74,15 @@ def _store_and_fetch(
     Workers fetch at the same time, so this command may find some orders already stored.
     """
     from worker.database import deliveries
-    from worker.services.order_fetch import RETRIED
 
     services.backfill.store(missing)
     left = {each.order_id for each in missing}
     for _ in range(len(missing) * ROUNDS):
         pause(ROUND_SECONDS)
-        for order_id, became in services.order_fetch.fetch():
-            if not became.startswith(RETRIED):
-                left.discard(order_id)
-                yield order_id, became
+        for each in services.order_fetch.fetch():
+            if not each.again:
+                left.discard(each.order_id)
+                yield each.order_id, each.result
         if not left:
             return
     for order_id in sorted(left):

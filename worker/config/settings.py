@@ -26,7 +26,7 @@ from pydantic import (
 
 from schemas.stores import Store
 from worker.carriers import KINDS
-from worker.carriers.account import CarrierAccount
+from worker.carriers.account import CarrierAccount, Hours
 from worker.clock import AGE, parse_age
 from worker.config import sources
 from worker.config.redis_url import SCHEMES, RedisUrl
@@ -108,6 +108,10 @@ class NotifyChannel(_Section):
     `pagerduty://...`, `ntfys://...` or `jsons://...` for a webhook. A channel gets one message for each trouble that
     lasts half a minute, and one when the trouble is over. `order-sync check --notify` sends a message to every channel.
     """
+    quiet: Hours = ""
+    """Hours of the day by the clocks of the stores, such as `22:00-07:00`, in which a trouble is not sent that only
+    keeps orders waiting. It is sent afterwards, or as soon as a pickup is near. Goods on the road, unknown outcomes and
+    troubles of the system are always sent."""
 
 
 class Settings(_Section):

@@ -36,6 +36,9 @@ _WAITING = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+_FOUND = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, DELIVERY.c.order_id).join(
+    DELIVERY, DELIVERY.c.id == ATTEMPT.c.delivery_id
+)
 
 
 NO_KEY = CallbackKey()
@@ -57,6 +60,15 @@ class StoredCallback:
     """What identified the attempt and ordered the callback when it arrived, without the attempt's id and token."""
     decision: CallbackDecision | None = None
     """What the callback was decided to mean; None unless it was applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAttempt:
+    """The attempt that a callback is about."""
+
+    delivery_id: str
+    attempt_id: int
+    order_id: str
 
 
 def save(
@@ -182,8 +194,8 @@ def _next_wait(age: timedelta, *, known: bool) -> timedelta:
     return min(max(10 * age, timedelta(minutes=1)), timedelta(hours=12))
 
 
-def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tuple[str, int] | None:
-    """Find the delivery and attempt of a callback by our reference, else by the token, else by the carrier's order id.
+def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> FoundAttempt | None:
+    """Find the attempt of a callback by our reference, else by the token, else by the carrier's order id.
 
     Return None when no attempt is found.
     """
@@ -195,11 +207,19 @@ def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tupl
     for column, value in known:
         if value is None:
             continue
-        query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, column == value)
-        row = connection.execute(query).first()
+        row = connection.execute(_FOUND.where(ATTEMPT.c.carrier == carrier, column == value)).first()
         if row is not None:
-            return row.delivery_id, row.id
+            return FoundAttempt(*row)
     return None
+
+
+def order_ids(connection: Connection, callback_ids: Collection[str]) -> dict[str, str]:
+    """Return the platform's ids of the orders that these callbacks are about, by the callback's id, where known."""
+    if not callback_ids:
+        return {}
+    query = select(CALLBACK.c.id, DELIVERY.c.order_id).join(ATTEMPT, ATTEMPT.c.id == CALLBACK.c.attempt_id)
+    found = query.join(DELIVERY, DELIVERY.c.id == ATTEMPT.c.delivery_id).where(CALLBACK.c.id.in_(callback_ids))
+    return {row.id: row.order_id for row in connection.execute(found)}
 
 
 def attempts_by_ref(connection: Connection, carrier: str, refs: Collection[str]) -> dict[str, int]:

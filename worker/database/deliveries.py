@@ -88,15 +88,12 @@ def find(connection: Connection, name: str) -> list[Delivery]:
     return load_in_order(connection, connection.scalars(query).all())
 
 
-def recent(connection: Connection, limit: int, *, unfinished: bool = False) -> list[Delivery]:
-    """Return the newest deliveries, newest first.
-
-    With `unfinished`, return only deliveries that are not final or that wait for an operator.
-    """
-    query = select(DELIVERY.c.id).order_by(DELIVERY.c.created_at.desc()).limit(limit)
-    waits = DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention_reasons.is_not(None)
-    wanted = query.where(waits) if unfinished else query
-    return load_in_order(connection, connection.scalars(wanted).all())
+def order_ids(connection: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Return the platform's ids of the orders of these deliveries, by the delivery's id."""
+    if not ids:
+        return {}
+    query = select(DELIVERY.c.id, DELIVERY.c.order_id).where(DELIVERY.c.id.in_(ids))
+    return {row.id: row.order_id for row in connection.execute(query)}
 
 
 def load_in_order(connection: Connection, ids: Collection[str]) -> list[Delivery]:
@@ -280,9 +277,10 @@ def add_events(connection: Connection, changes: Iterable[Change]) -> None:
     """Write the events of changes to the outbox."""
     rows = [
         outbox.event_row(
-            event.type, change.delivery.id, event.sequence, change.delivery.order.order_id, event.data, event.at
+            event.type, delivery.id, event.sequence, delivery.order.order_id, event.data, event.at, delivery.trace
         )
         for change in changes
+        for delivery in [change.delivery]
         for event in change.events
     ]
     outbox.add(connection, rows)

@@ -26,7 +26,6 @@ MOST_ASKING = 500
 MOST_OF_GROUP = 200
 """The most of these deliveries with the same reasons, platform, store and carrier."""
 MOST_GROUPS = 1000
-MOST_REASONS = 50
 MOST_WAITING = 50
 _NOW = bindparam("now", type_=DELIVERY.c.next_run_at.type)
 
@@ -139,7 +138,7 @@ def dead_letters(connection: Connection) -> list[DeadLetters]:
         .where(DEAD_LETTER.c.settled_at.is_(None))
         .group_by(DEAD_LETTER.c.reason)
     )
-    found = connection.execute(query.order_by(func.count().desc(), DEAD_LETTER.c.reason).limit(MOST_REASONS))
+    found = connection.execute(query.order_by(func.count().desc(), DEAD_LETTER.c.reason))
     return [DeadLetters(row.reason, row.number, row.oldest) for row in found]
 
 

@@ -1,6 +1,6 @@
 """What is due, read and claimed in one transaction, so that a sweep that finds nothing costs little."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -98,6 +98,8 @@ class DueWork:
     """The ids of callbacks to apply."""
     comparisons: Sequence[str]
     """The ids of deliveries to compare with the platform."""
+    order_ids: Mapping[str, str]
+    """The platform's ids of the orders, by the id of the claimed delivery or callback."""
     overdue: Sequence[str]
     """The ids of deliveries whose next step nobody has run for a while, although another step may be due."""
     unknown_steps: Sequence[str]
@@ -113,16 +115,18 @@ class DueWork:
 def claim(connection: Connection, now: datetime, limits: Limits) -> DueWork:
     """Claim the due work within these limits."""
     flags = connection.execute(_FLAGS, {"now": now}).one()
+    claimed = claim_deliveries(
+        connection, now, limits.deliveries, except_carriers=limits.except_carriers, except_reads=limits.except_reads
+    )
+    called_back = callbacks.claim(connection, now, limits.callbacks) if limits.callbacks > 0 else []
+    compared = write_backs.claim(connection, now, limits.comparisons) if limits.comparisons > 0 else []
     return DueWork(
-        deliveries=claim_deliveries(
-            connection,
-            now,
-            limits.deliveries,
-            except_carriers=limits.except_carriers,
-            except_reads=limits.except_reads,
-        ),
-        callbacks=callbacks.claim(connection, now, limits.callbacks) if limits.callbacks > 0 else (),
-        comparisons=write_backs.claim(connection, now, limits.comparisons) if limits.comparisons > 0 else (),
+        deliveries=claimed,
+        callbacks=called_back,
+        comparisons=compared,
+        order_ids={each.id: each.order_id for each in claimed}
+        | callbacks.order_ids(connection, called_back)
+        | deliveries.order_ids(connection, compared),
         overdue=overdue(connection, now, OVERDUE_LIMIT),
         unknown_steps=unknown_steps(connection, now),
         alarms=flags.alarms,

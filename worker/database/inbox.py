@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id
 from schemas.messages import Cancellation, Message, OrderRef, found_order_message
+from schemas.trace import Trace
 from worker.database.batches import insert_new, is_one_of
 from worker.database.outbox import add_once
 from worker.database.tables import DEAD_LETTER, DELIVERY, EARLY_CANCELLATION, MESSAGE
@@ -29,6 +30,18 @@ class DeadLetter:
     """True if `raw` is a JSON object with all fields of the stream entry; False if it is the entry's field `event`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """An order to fetch, and the message that named it."""
+
+    source: str
+    message_id: str
+    order_id: str
+    tries: int
+    """The number of tries so far, including the one for which the message is claimed now."""
+    trace: Trace | None = None
+
+
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
@@ -45,6 +58,8 @@ def add_messages(connection: Connection, messages: Iterable[Message], now: datet
             "order_id": message.data.order_id,
             "fetch_at": now if isinstance(message.data, OrderRef) else None,
             "failures": 0,
+            "traceparent": message.trace.traceparent if message.trace else None,
+            "tracestate": message.trace.tracestate if message.trace else None,
         }
         for (source, identity), message in known.items()
     ]
@@ -74,17 +89,17 @@ def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]
 # --- orders to fetch --------------------------------------------------------------------------------------------------
 
 
-def claim_fetches(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
-    """Claim messages whose order must be fetched; return their source, message id, order id and number of tries.
-
-    The number of tries includes the try for which the message is claimed now.
-    """
+def claim_fetches(connection: Connection, now: datetime, limit: int) -> list[Fetch]:
+    """Claim messages whose order must be fetched; return the fetches."""
     due = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)
     found = connection.execute(due.with_for_update(skip_locked=True)).all()
     for row in found:
         later = max(FETCH_LEASE, schedule.backoff(row.failures + 1, row.message_id))
         _set_fetch(connection, row.source, row.message_id, fetch_at=now + later, failures=row.failures + 1)
-    return [(row.source, row.message_id, row.order_id, row.failures + 1) for row in found]
+    return [
+        Fetch(row.source, row.message_id, row.order_id, row.failures + 1, Trace.read(row.traceparent, row.tracestate))
+        for row in found
+    ]
 
 
 def postpone_fetch(connection: Connection, source: str, message_id: str, tries: int, at: datetime) -> None:

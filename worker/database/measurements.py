@@ -1,31 +1,24 @@
-"""What the metrics measure in the database. Each query reads an index of open work, or only the newest rows.
+"""What only the metrics measure in the database. Each query reads an index of open work, or only the newest rows.
+
+The metrics get everything else from `worker.services.system_health`, as the troubles do.
 
 No query reads all deliveries, so the cost grows with the open deliveries and with the events since the last scrape.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic_core import from_json
-from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, or_, select, text
+from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, select, text
 
-from schemas.events import EventType
-from schemas.status import FINAL, DeliveryStatus
-from worker.database import accounts, deliveries, diagnostics, due_work, leases, write_backs
-from worker.database.accounts import Pause
-from worker.database.tables import ATTEMPT, CALLBACK, CARRIER_CALL, DEAD_LETTER, EVENT
-from worker.domain.delivery import Step
+from worker.database import deliveries, write_backs
+from worker.database.tables import ATTEMPT, CALLBACK, CARRIER_CALL
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
 """The condition of the index `attempt_live`. A database uses the index only if the texts are equal."""
-_ENDED = '"final":true'
-_DEAD_LETTERS = select(func.count()).select_from(DEAD_LETTER).where(DEAD_LETTER.c.settled_at.is_(None))
 _WAITING_CALLBACKS = (
     select(func.count()).select_from(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_not(None))
 )
-_PAGE = 1000
 BOUNDS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 """The bounds of the durations by which calls are counted, in milliseconds."""
 CallKey = tuple[str, str, str]
@@ -40,38 +33,16 @@ class Measurements:
     """The deliveries that are not final, by status."""
     attention: Mapping[str, int]
     """The deliveries that need an operator, by reason."""
-    paused: Mapping[str, Pause]
-    """The pauses by account."""
-    due_since: Mapping[tuple[Step, str | None], datetime]
-    """The earliest time at which a step is due, by step and carrier. It may be in the future."""
     unknown_since: Mapping[str, datetime]
     """When the oldest create with an unknown outcome was sent, by carrier."""
     read_at: Mapping[str, datetime]
     """When the live attempt without a report for the longest time was last heard of, by carrier."""
-    unsent_events: int
-    unsent_since: datetime | None
-    """The time of the oldest event that is not on the bus."""
     write_backs: int
     """The deliveries whose comparison with the platform is overdue or has failed."""
-    dead_letters: int
-    """The dead letters that no operator has settled."""
     waiting_callbacks: int
     """The stored callbacks of known attempts that are not applied yet."""
     callbacks_at: Mapping[str, datetime]
     """When the newest callback arrived, by account."""
-    sweep_lease: tuple[str, datetime] | None
-    """The holder and the end of the sweep's lease; None before the first sweep."""
-
-
-@dataclass(slots=True)
-class OrderChanges:
-    """The orders that were received, and the deliveries that ended, in a part of the outbox."""
-
-    received: int = 0
-    ended: Counter[tuple[DeliveryStatus, str]] = field(default_factory=Counter)
-    """The number of ended deliveries by status and carrier; the carrier is empty if no carrier was chosen."""
-    rejected: Counter[str] = field(default_factory=Counter)
-    """The number of rejected deliveries by reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +61,17 @@ class CallTimes:
         return CallTimes(self.count + other.count, self.milliseconds + other.milliseconds, within)
 
 
-def measure(connection: Connection, names: Iterable[str], now: datetime, sweep: str) -> Measurements:
-    """Measure the open work; `names` are the accounts, and `sweep` is the name of the sweep's lease."""
+def measure(connection: Connection, names: Iterable[str], now: datetime) -> Measurements:
+    """Measure the open work; `names` are the accounts whose carriers send callbacks."""
     unknown_since, read_at = _live_attempts(connection)
-    unpublished = diagnostics.unpublished(connection)
     return Measurements(
         deliveries=deliveries.status_counts(connection),
         attention=deliveries.attention_counts(connection),
-        paused=accounts.paused(connection),
-        due_since={(each.step, each.carrier): each.at for each in due_work.oldest_steps(connection)},
         unknown_since=unknown_since,
         read_at=read_at,
-        unsent_events=unpublished.count,
-        unsent_since=unpublished.oldest,
         write_backs=write_backs.count_waiting(connection, now),
-        dead_letters=connection.scalar(_DEAD_LETTERS) or 0,
         waiting_callbacks=connection.scalar(_WAITING_CALLBACKS) or 0,
         callbacks_at=_callbacks_at(connection, names),
-        sweep_lease=leases.find(connection, sweep),
     )
 
 
@@ -135,33 +99,6 @@ def _callbacks_at(connection: Connection, names: Iterable[str]) -> dict[str, dat
     newest = select(CALLBACK.c.received_at).order_by(CALLBACK.c.position.desc()).limit(1)
     found = {name: connection.scalar(newest.where(CALLBACK.c.carrier == name)) for name in names}
     return {name: received_at for name, received_at in found.items() if received_at is not None}
-
-
-def newest_event(connection: Connection) -> int:
-    """Return the position of the newest event; 0 when there is none."""
-    return connection.scalar(select(func.max(EVENT.c.position))) or 0
-
-
-def order_changes(connection: Connection, after: int, until: int) -> OrderChanges:
-    """Count the orders received and ended in the events after one position, up to another."""
-    counted = OrderChanges()
-    these = (EVENT.c.position > after) & (EVENT.c.position <= until)
-    either = or_(EVENT.c.sequence == 1, EVENT.c.body.contains(_ENDED))
-    query = select(EVENT.c.sequence, EVENT.c.body).where(these, either).order_by(EVENT.c.position)
-    for row in connection.execute(query, execution_options={"yield_per": _PAGE}):
-        event = from_json(row.body)
-        if event["type"] == EventType.STATUS_CHANGED:
-            _count(counted, row.sequence, event["data"])
-    return counted
-
-
-def _count(counted: OrderChanges, sequence: int, data: Mapping[str, str | None]) -> None:
-    status, previous = data["status"], data["previous_status"]
-    counted.received += sequence == 1
-    if status in FINAL and previous not in FINAL:
-        counted.ended[DeliveryStatus(status), data["carrier"] or ""] += 1
-        if status == DeliveryStatus.REJECTED:
-            counted.rejected[data["reason"] or ""] += 1
 
 
 def newest_call(connection: Connection) -> int:

@@ -19,6 +19,7 @@ from schemas.events import (
     event_id,
     skipped_key,
 )
+from schemas.trace import Trace
 from worker.database.batches import Rows, insert_new, insert_rows, update_rows
 from worker.database.connection import without_limit
 from worker.database.tables import DELIVERY, EVENT, IDENTITY, PUBLICATION
@@ -42,7 +43,9 @@ _NEWEST_STREAM_ID = select(func.max(PUBLICATION.c.stream_id)).where(PUBLICATION.
 _FIRST_UNPUBLISHED = select(PUBLICATION.c.position).where(_WAITS).limit(1)
 
 
-def event_row(kind: EventType, key: str, sequence: int, subject: str, data: Data, at: datetime) -> dict[str, Any]:
+def event_row(
+    kind: EventType, key: str, sequence: int, subject: str, data: Data, at: datetime, trace: Trace | None = None
+) -> dict[str, Any]:
     """Build the row of an event; its body is the CloudEvent that is published."""
     event = CloudEvent.model_construct(
         id=event_id(key, sequence),
@@ -52,6 +55,8 @@ def event_row(kind: EventType, key: str, sequence: int, subject: str, data: Data
         dataschema=SCHEMAS[type(data)],
         partitionkey=key,
         sequence=str(sequence),
+        traceparent=trace.traceparent if trace else None,
+        tracestate=trace.tracestate if trace else None,
         data=data,
     )
     body = event.model_dump_json()
@@ -63,9 +68,17 @@ def add(connection: Connection, rows: Rows) -> None:
     insert_rows(connection, EVENT, rows, also=PUBLICATION)
 
 
-def add_once(connection: Connection, kind: EventType, key: str, subject: str, data: OrderEvent, now: datetime) -> None:
+def add_once(
+    connection: Connection,
+    kind: EventType,
+    key: str,
+    subject: str,
+    data: OrderEvent,
+    now: datetime,
+    trace: Trace | None = None,
+) -> None:
     """Add the only event that a key ever has, unless the event exists already."""
-    added = insert_new(connection, EVENT, [event_row(kind, key, 1, subject, data, now)], "position")
+    added = insert_new(connection, EVENT, [event_row(kind, key, 1, subject, data, now, trace)], "position")
     insert_rows(connection, PUBLICATION, [{"position": position} for (position,) in added])
 
 

@@ -42,7 +42,9 @@ class Filter:
 def search(connection: Connection, wanted: Filter, limit: int, *, skip: int = 0) -> list[Delivery]:
     """Return the deliveries that match a filter: first those that need an operator, and then the newest.
 
-    `skip` is the number of deliveries that were shown on earlier pages.
+    `skip` is the number of deliveries that were shown on earlier pages. If few deliveries match a store, a carrier or a
+    final status, all deliveries are read, the newest first: two seconds for a million of them. The time limit is
+    `connection.BUSY_SECONDS`.
     """
     asking, most = DELIVERY.c.attention_reasons.is_not(None), skip + limit
     found = _newest(connection, [asking, *_conditions(wanted)], most)
@@ -100,10 +102,25 @@ def _by_attempt(connection: Connection, name: str, accounts: Collection[str]) ->
     return []
 
 
+def owners(
+    connection: Connection, account: str, refs: Collection[str], attempt_ids: Collection[int]
+) -> tuple[dict[str, str], dict[int, str]]:
+    """Return the order ids of our deliveries with these order ids of a carrier, and those with these attempts.
+
+    The first are by the carrier's id, the second by the attempt's id.
+    """
+    order_of = select(ATTEMPT.c.ref, ATTEMPT.c.id, DELIVERY.c.order_id).join(
+        DELIVERY, DELIVERY.c.id == ATTEMPT.c.delivery_id
+    )
+    by_ref = connection.execute(order_of.where(ATTEMPT.c.carrier == account, ATTEMPT.c.ref.in_(refs)))
+    by_attempt = connection.execute(order_of.where(ATTEMPT.c.id.in_(attempt_ids)))
+    return {row.ref: row.order_id for row in by_ref}, {row.id: row.order_id for row in by_attempt}
+
+
 def find_by_phone(connection: Connection, digits: str, now: datetime) -> list[Delivery]:
     """Find the deliveries of the last two days whose customer's phone number ends with these digits, newest first.
 
-    Return none for fewer than four digits.
+    All orders of these days are read. Return none for fewer than four digits.
     """
     if not re.fullmatch(rf"\d{{{PHONE_DIGITS},15}}", digits, re.ASCII):
         return []

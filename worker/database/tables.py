@@ -99,7 +99,7 @@ class DeliveryRow(SQLModel, table=True):
         ),
         # deliveries.find, inbox.unknown_orders, outbox.event_keys
         Index("delivery_order", "order_id"),
-        # deliveries.recent, search.search, search.find_by_phone
+        # search.search, search.find_by_phone
         Index("delivery_created", "created_at"),
         # deliveries.attention_counts, diagnostics.asking, search.search
         Index(
@@ -256,6 +256,8 @@ class MessageRow(SQLModel, table=True):
     order_id: str | None = None
     fetch_at: datetime | None = _time()
     failures: int = 0
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 class EarlyCancellationRow(SQLModel, table=True):

@@ -1,7 +1,7 @@
 """The troubles that the attention reasons of deliveries make. A table says how each reason is grouped and described."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -98,7 +98,7 @@ CAUSES: Mapping[AttentionReason, _Cause] = {
         _By.ORDER,
         Severity.GOODS_ON_THE_ROAD,
         "{carrier} refuses to cancel order {order}",
-        "The order is no longer wanted, but the courier still comes.",
+        "The order is no longer wanted, and no read has shown that it ended, so the courier may still come{error}.",
         (Action.CANCEL, Action.REFRESH, Action.ATTENDED),
         "Please cancel {it}: it is no longer wanted.",
     ),
@@ -233,10 +233,31 @@ def attention_troubles(
     for group, count in counts.items():
         for reason in _own_causes(group, blocked):
             totals[group.key(reason, "")] += count
-    return [
+    listed = [
         _attention_trouble(key, each[0][0], [delivery for _, delivery in each], totals[key], terms, now)
         for key, each in found.items()
     ]
+    return [*listed, *_more(totals, Counter(each.kind for each in listed))]
+
+
+def _more(totals: Mapping[str, int], listed: Mapping[str, int]) -> Iterator[Trouble]:
+    """Yield a trouble for each reason with more orders than those that have a trouble of their own."""
+    for reason, cause in CAUSES.items():
+        left = totals.get(f"{reason}:", 0) - listed.get(reason, 0) if cause.by is _By.ORDER else 0
+        if left > 0:
+            yield Trouble(
+                key=key_of_more(reason),
+                kind=reason.value,
+                severity=cause.severity,
+                title=f"{left} more {'order needs' if left == 1 else 'orders need'} an operator ({reason.value})",
+                explanation=f"`order-sync deliveries --attention {reason.value}` lists them.",
+                count=left,
+            )
+
+
+def key_of_more(kind: str) -> str:
+    """Return the key of the trouble of those orders of a kind that have no trouble of their own."""
+    return f"{kind}:*"
 
 
 def _own_causes(group: AskingGroup, blocked: Collection[tuple[Step, str | None]]) -> tuple[AttentionReason, ...]:

@@ -25,6 +25,7 @@ from schemas.status import (
     Reason,
 )
 from schemas.stores import Store
+from schemas.trace import Trace
 
 if TYPE_CHECKING:
     from dataclasses import replace as replace  # noqa: PLC0414 - exported, and checked as what it stands for
@@ -134,7 +135,8 @@ class Attempt:
     """When the carrier was last asked to cancel. None before the first request, and while another request is needed."""
     cancel_checks: int = 0
     """How many reads since the last cancel request have failed to confirm the cancel."""
-    cancel_refused: bool = False
+    cancel_refused_at: datetime | None = None
+    """When the cancel was refused; None while it is not."""
     offer_unclear_since: datetime | None = None
     """When the carrier refused our answer to its offer. From this time on, the outcome of the offer is unclear."""
     awaiting_operator: bool = False
@@ -193,6 +195,11 @@ class Attempt:
         return self.ended_at is None and self.state != AttemptState.QUEUED
 
     @property
+    def cancel_refused(self) -> bool:
+        """Whether the cancel was refused, by the carrier or because the courier has the goods."""
+        return self.cancel_refused_at is not None
+
+    @property
     def cancel_requested(self) -> bool:
         """Whether the carrier was ever asked to cancel the attempt."""
         return self.cancel_requested_at is not None or self.cancel_requests > 0
@@ -240,6 +247,8 @@ class Delivery:
     """Every alarm whose due time is not later than this time has been raised."""
     dispatch_at: datetime | None = None
     """The earliest time to request a courier; None before the first routing with a known store."""
+    trace: Trace | None = None
+    """The trace of the message that placed the order."""
     gate: Gate | None = None
     """The closed gate at which the order waits; None when the order waits at no gate."""
     carrier_since: datetime | None = None

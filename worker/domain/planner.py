@@ -36,6 +36,7 @@ class Alarm(StrEnum):
 
     NOT_DISPATCHED = "not_dispatched_in_time"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    CANCEL_REFUSED = "cancel_refused"
     GIVEN_UP = "given_up"
     STALLED = "stalled"
     STILL_OPEN = "still_open_after_a_day"
@@ -324,3 +325,5 @@ def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
         yield max(late, attempt.submitted_at + schedule.LONGEST_LEASE), Alarm.OUTCOME_UNKNOWN
     elif attempt is not None and attempt.rank >= GOODS_WITH_COURIER:
         yield attempt.changed_at + schedule.STALLED, Alarm.STALLED
+    if attempt is not None and attempt.cancel_refused_at is not None and attempt.cancel_checks == 0:
+        yield attempt.cancel_refused_at + schedule.REFUSED_CANCEL_READ, Alarm.CANCEL_REFUSED

@@ -31,6 +31,8 @@ CANCEL_CHECKS = (5.0, 30.0, 120.0, 600.0)
 """Seconds from the answer to a cancel to the first read that checks the cancel, and between further checks (C-47)."""
 CANCEL_REQUESTS = 3
 """The highest number of requests for the same cancel."""
+REFUSED_CANCEL_READ = timedelta(minutes=1)
+"""How long the read after a refused cancel may fail to show the order before an operator is requested all the same."""
 AMEND_REQUESTS = 3
 """The highest number of requests for the same amendment. If the last request has no success, an operator is needed."""
 AMEND_RETRY = timedelta(seconds=30)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from schemas.status import GOODS_WITH_COURIER, AttentionReason
+from worker.carriers.account import is_within
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Delivery
@@ -68,6 +70,8 @@ class TroubledOrder:
     status: str
     deadline: datetime | None
     """When a courier must be at the store or a decision must be made; None when there is no such time."""
+    timezone: str | None
+    """The time zone of the store; None while the store is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,19 @@ def _troubled(delivery: Delivery, terms: TermsByAccount) -> TroubledOrder:
         delivery.order.store_id,
         delivery.status.value,
         deadline_of(delivery, terms),
+        delivery.store.timezone if delivery.store else None,
     )
+
+
+def is_quiet(trouble: Trouble, hours: str, now: datetime) -> bool:
+    """Return whether a trouble can wait: it only keeps orders waiting, and it is within `hours` at all their stores.
+
+    Without hours, no trouble can wait.
+    """
+    zones = [each.timezone for each in trouble.orders]
+    if not hours or not zones or trouble.count > len(zones) or trouble.severity is not Severity.WAITING:
+        return False
+    return all(zone is not None and is_within(hours, now.astimezone(ZoneInfo(zone)).time()) for zone in zones)
 
 
 def unmapped_status_troubles(reported: Iterable[Delivery], terms: TermsByAccount, now: datetime) -> list[Trouble]:

@@ -25,7 +25,7 @@ class Operation(StrEnum):
     READ = "read"
     PROBE = "probe"
     QUERY = "query"
-    """A call for a price, labels or the courier's position. An operator or a setting requests it."""
+    """A call for a price, labels, the courier's position or a list of orders. An operator or a setting requests it."""
 
 
 HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.QUERY})

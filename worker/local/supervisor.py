@@ -9,6 +9,7 @@ import fcntl
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,6 +31,8 @@ RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 30.0
 """The wait before the first restart, and the longest wait. Each further failure doubles the wait."""
 STABLE_SECONDS = 30.0
 """If a process ran for longer than this before it ended, its restart counts as the first one."""
+LOG_BYTES, OLD_LOGS = 10_000_000, 5
+"""The size at which a log begins anew, and how many of its earlier parts are kept."""
 PR_SET_PDEATHSIG = 1
 NO_SERVER = (
     "Redis is not configured and the embedded server is not installed: set ORDER_SYNC_REDIS_URL, or "
@@ -171,10 +174,11 @@ class Supervisor:
     def watch(self) -> list[str]:
         """Restart the ended processes whose wait is over, and return the names of the processes that just ended.
 
-        To restart processes in time, call this often.
+        Also keep the logs small. To restart processes in time, call this often.
         """
         now, ended = time.monotonic(), []
         for process in self.processes:
+            rotate(process.log)
             if process.restart_at is not None and now >= process.restart_at:
                 process.start()
             elif process.restart_at is None and process.running is not None and process.running.poll() is not None:
@@ -253,6 +257,23 @@ def wait_for(url: str, seconds: float = 15.0) -> None:
                 time.sleep(0.05)
             else:
                 return
+
+
+def rotate(log: Path, size: int = LOG_BYTES, kept: int = OLD_LOGS) -> None:
+    """Copy a log that is larger than `size` to `<log>.1`, and empty it; the oldest of `kept` earlier parts is replaced.
+
+    The process keeps the file open, so the file is emptied and not renamed. A line that is written meanwhile may be
+    lost. If the disk is full, the content is dropped, because a log must not take the last space from the database.
+    """
+    if not log.is_file() or log.stat().st_size <= size:
+        return
+    with contextlib.suppress(OSError):
+        for number in range(kept - 1, 0, -1):
+            part = Path(f"{log}.{number}")
+            if part.exists():
+                part.replace(f"{log}.{number + 1}")
+        shutil.copyfile(log, f"{log}.1")
+    os.truncate(log, 0)
 
 
 def read_tail(log: Path, size: int = 4000) -> str:

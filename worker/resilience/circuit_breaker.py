@@ -110,12 +110,12 @@ if now - get('window_start') >= HALF_WINDOW then
 end
 set('good', get('good') + ARGV[1], 'bad', get('bad') + ARGV[2])
 local good, bad = get('good') + get('previous_good'), get('bad') + get('previous_bad')
-if bad >= FAILURES and bad >= good then open() end
+if bad >= FAILURES and bad >= good then open() return 1 end
 """
 """Count calls that succeeded and calls that failed, and open the breaker when too many failed.
 
 Each half of the window has its own counts. When a new half begins, the counts of the older half are dropped. A result
-that comes while the breaker is open does not count.
+that comes while the breaker is open does not count. Returns 1 when the breaker opens.
 Arguments: the number of calls that succeeded, and the number that failed.
 """
 
@@ -172,8 +172,10 @@ class CircuitBreaker:
         prefix: str = "osync:breaker:",
         clock: Callable[[], datetime] | None = None,
         timings: BreakerTimings = TIMINGS,
+        outage: Outage | None = None,
     ) -> None:
-        self._redis, self._prefix, self._clock, self._timings, self._outage = client, prefix, clock, timings, Outage()
+        self._redis, self._prefix, self._clock, self._timings = client, prefix, clock, timings
+        self._outage = outage or Outage()
         numbers = _numbers(timings)
         self._scripts = {each: client.register_script(_with_numbers(_PREAMBLE + each, numbers)) for each in _SCRIPTS}
 
@@ -190,9 +192,9 @@ class CircuitBreaker:
         found = self._run(_SHOW, account, kind)
         return not found or _status(found).state is BreakerState.CLOSED
 
-    def record(self, account: str, kind: CallClass, *, good: int, bad: int) -> None:
-        """Record how many calls got a response of any content, and how many failed."""
-        self._run(_RECORD, account, kind, good, bad)
+    def record(self, account: str, kind: CallClass, *, good: int, bad: int) -> bool:
+        """Record how many calls got any response, and how many failed; return whether the breaker opened."""
+        return bool(self._run(_RECORD, account, kind, good, bad))
 
     def record_probe(self, account: str, kind: CallClass, *, alive: bool) -> None:
         """Record the result of a probe."""

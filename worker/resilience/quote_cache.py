@@ -29,10 +29,14 @@ class QuoteCache:
     """
 
     def __init__(
-        self, client: redis.Redis, prefix: str = "osync:quote:", clock: Callable[[], float] = time.monotonic
+        self,
+        client: redis.Redis,
+        prefix: str = "osync:quote:",
+        clock: Callable[[], float] = time.monotonic,
+        outage: Outage | None = None,
     ) -> None:
         self._redis, self._prefix, self._clock = client, prefix, clock
-        self._outage = Outage(clock)
+        self._outage = outage or Outage(clock)
         self._backing_off: dict[str, float] = {}
 
     def get(self, key: str) -> Quote | None:

@@ -127,10 +127,15 @@ class RateLimiter:
     """The shared counters. For an account without a rate limit, Redis is not called."""
 
     def __init__(
-        self, client: redis.Redis, prefix: str = "osync:budget:", clock: Callable[[], float] = time.monotonic
+        self,
+        client: redis.Redis,
+        prefix: str = "osync:budget:",
+        clock: Callable[[], float] = time.monotonic,
+        outage: Outage | None = None,
     ) -> None:
+        """`outage` is shared by all that use the same Redis, so that a server that hangs delays a process once."""
         self._redis, self._acquire, self._prefix = client, client.register_script(ACQUIRE), prefix
-        self._outage, self._local = Outage(clock), LocalShare(clock)
+        self._outage, self._local = outage or Outage(clock), LocalShare(clock)
 
     def acquire(self, account: str, rate: str, operation: Operation, wanted: int) -> tuple[int, float]:
         """Reserve up to `wanted` calls; return the number of reserved calls, and the seconds to wait.
@@ -152,6 +157,8 @@ class RateLimiter:
 
     def used(self, account: str, rate: str) -> dict[Window, int] | None:
         """Return the number of calls in each window; None while Redis is unreachable."""
+        if self._outage.ongoing:
+            return None
         try:
             now = self._now()
             return {
@@ -159,6 +166,7 @@ class RateLimiter:
                 for window in parse(rate)
             }
         except redis.RedisError:
+            self._outage.record()
             return None
 
     def _now(self) -> int:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from worker import log
-from worker.enqueue import NO_ORDER_IDS, OrderIds, WakeUp
+from worker.enqueue import NO_ORDER_IDS, OrderIds, WakeUp, log_fields
 
 logger = log.get(__name__)
 
@@ -41,7 +41,7 @@ class LocalQueue:
         try:
             self._app.tasks[name](*arguments)
         except Exception:
-            logger.exception("task.failed", task=name)
+            logger.exception("task.failed", **log_fields(name, arguments))
         finally:
             self._count(queue, -1)
 

@@ -28,7 +28,8 @@ from worker.resilience.bulkhead import Admission, Bulkhead
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 from worker.services import problems
 from worker.services.accounts import CarrierAccounts
-from worker.services.updates import Updates
+from worker.services.failure_log import FailureLog
+from worker.services.updates import Updates, log_fields
 
 logger = log.get(__name__)
 CALL_CLASSES: Mapping[Step, CallClass] = {
@@ -60,6 +61,7 @@ class AccountHealth:
     bulkhead: Bulkhead[WakeUp]
     queue: TaskQueue
     updates: Updates
+    failures: FailureLog
     terms: TermsByAccount
     clock: Clock
 
@@ -84,6 +86,11 @@ class AccountHealth:
             yield self._admitted(account, ids, step)
         finally:
             self.leave(account, reading=reading)
+
+    def admit(self, account: str) -> Carrier:
+        """Return the codec of an account that may be read now, without a slot. Raises CarrierError if it may not."""
+        self._check_available(account, CallClass.READ)
+        return self._logged_in(account, CallClass.READ)
 
     def try_acquire(self, account: str) -> Carrier | None:
         """Occupy a slot of an account and return its codec; None if no order can be created there at once.
@@ -151,7 +158,7 @@ class AccountHealth:
         shut_out = isinstance(error, Unavailable) and error.account
         alive = not throttled and not _failed(outcome, error)
         self.breaker.record_probe(account, call_class, alive=alive)
-        logger.warning("carrier.probed", carrier=account, kind=call_class.value, alive=alive)
+        logger.info("carrier.probed", **self.failures.about(account), kind=call_class.value, alive=alive)
         if shut_out:
             self._pause(account, str(error))
         return alive and not shut_out
@@ -170,7 +177,6 @@ class AccountHealth:
         try:
             return self.accounts.logged_in(account)
         except CarrierError as error:
-            logger.error("carrier.login_failed", carrier=account, error=str(error))
             self.record_results(account, call_class, [(error, error)])
             raise
 
@@ -192,14 +198,14 @@ class AccountHealth:
 
     # --- results of calls ---------------------------------------------------------------------------------------------
 
-    def query(self, codec: Carrier, call: Call, parse: Callable[[Reply], T]) -> T:
+    def query(self, codec: Carrier, call: Call, parse: Callable[[Reply], T], *, within: float | None = None) -> T:
         """Send one call and return its parsed reply; record for the account whether the call succeeded.
 
-        Raises CarrierError.
+        The deadline is `within` seconds or the account's own deadline, whichever is shorter. Raises CarrierError.
         """
         account, reply = codec.account.name, None
         try:
-            reply = self.gateway.send_one(account, call, max_body=codec.capabilities.max_body)
+            reply = self.gateway.send_one(account, call, max_body=codec.capabilities.max_body, within=within)
             answer = parse(reply)
         except CarrierError as error:
             self.record_results(account, CallClass.READ, [(reply, error)])
@@ -214,15 +220,26 @@ class AccountHealth:
         CarrierError.
         """
         failed = [_failed(*result) for result in results]
-        if any(each is not None for each in failed):
-            self.breaker.record(account, call_class, good=failed.count(False), bad=failed.count(True))
+        good, bad = failed.count(False), failed.count(True)
+        self._log_failures(account, call_class, results, answered=good > 0)
+        if good + bad and self.breaker.record(account, call_class, good=good, bad=bad):
+            self.failures.opened(account, call_class)
         throttled = next((parsed for _, parsed in results if isinstance(parsed, Throttled)), None)
         if throttled is not None:
             self.breaker.throttle(account, call_class, throttled.retry_after)
-            logger.warning("carrier.throttled", carrier=account, kind=call_class.value)
         shut_out = next((each for _, each in results if isinstance(each, Unavailable) and each.account), None)
         if shut_out is not None:
             self._pause(account, str(shut_out))
+
+    def _log_failures(
+        self, account: str, call_class: CallClass, results: Sequence[tuple[object, object]], *, answered: bool
+    ) -> None:
+        errors = [
+            parsed
+            for outcome, parsed in results
+            if isinstance(parsed, Throttled) or (isinstance(parsed, CarrierError) and _failed(outcome, parsed))
+        ]
+        self.failures.record(account, call_class, errors, self.clock(), answered=answered)
 
     # --- paused accounts ----------------------------------------------------------------------------------------------
 
@@ -233,10 +250,10 @@ class AccountHealth:
             paused = self.database.write(accounts.pause, account, "carrier", why, now)
             self.database.write(leases.take, probe_lease(account), uuid4().hex, now, PROBE_SECONDS)
         except Exception:  # the batch's outcomes must still be stored; the next rejected call pauses the account
-            logger.exception("carrier.pausing_failed", carrier=account)
+            logger.exception("carrier.pausing_failed", account=account)
             return
         if paused:
-            logger.error("carrier.paused", carrier=account, because=why)
+            logger.warning("carrier.paused", **self.failures.about(account), cause=why)
             self.queue.send([publish_task()])
 
     def due_probes(self, pauses: Mapping[str, Pause]) -> list[WakeUp]:
@@ -259,9 +276,7 @@ class AccountHealth:
         if error is None:
             self.database.write(accounts.resume, account, "probe", self.clock())
             self.queue.send([publish_task()])
-        logger.warning(
-            "carrier.paused_account_probed", carrier=account, resumed=error is None, error=error and str(error)
-        )
+            logger.info("carrier.resumed", **self.failures.about(account))
         return "the account stays paused" if error else ""
 
 
@@ -288,4 +303,4 @@ def log_failovers(account: str, changed: Sequence[Delivery]) -> None:
     """Log the orders that have just moved from this account to another one."""
     for each in changed:
         if each.active is None and not each.final and each.carrier not in {None, account}:
-            logger.warning("carrier.failed_over", delivery_id=each.id, carrier=account, following=each.carrier)
+            logger.warning("carrier.failed_over", **log_fields(each), account=account, following=each.carrier)

@@ -51,6 +51,7 @@ def _is_kept(ended: EndedCall, changed: Collection[str]) -> bool:
 def _record(ended: EndedCall, sent: Sent) -> RecordedCall:
     call, outcome, pending = ended.call, ended.outcome, ended.pending
     error = ended.response if isinstance(ended.response, CarrierError) else None
+    trace = pending.delivery.trace
     return RecordedCall(
         pending.attempt.id,
         sent.at,
@@ -64,6 +65,7 @@ def _record(ended: EndedCall, sent: Sent) -> RecordedCall:
         # The fields of a request that was answered tell nothing new, and to redact them costs more than the record.
         request_line(call) if error is None else request_head(call),
         _shown(ended, error),
+        trace.trace_id if trace else None,
     )
 
 

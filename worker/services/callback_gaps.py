@@ -71,7 +71,7 @@ class CallbackGaps:
                 if entity not in missing:
                     self.database.write(callbacks.unmark_missing, account, entity)
                 elif self.database.write(callbacks.mark_missing, account, entity, now):
-                    logger.warning("callback.kind_missing", carrier=account, kind=entity)
+                    logger.warning("callback.kind_missing", account=account, kind=entity)
 
     def _catch_up(self, now: datetime) -> int:
         accounts = [name for name, terms in self.terms.items() if terms.capabilities.callbacks != "none"]

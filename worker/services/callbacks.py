@@ -1,6 +1,6 @@
 """Apply stored callbacks. A callback is parsed outside any transaction, and applied in the same way as a poll."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +11,7 @@ from worker import log
 from worker.carriers.port import AttemptView, CallbackKey, Carrier, Observation
 from worker.clock import Clock
 from worker.database import callbacks, deliveries
-from worker.database.callbacks import StoredCallback
+from worker.database.callbacks import FoundAttempt, StoredCallback
 from worker.database.connection import IntegrityError
 from worker.database.database import Database
 from worker.domain import lifecycle
@@ -21,14 +21,17 @@ from worker.domain.delivery import Attempt, Change, Delivery, replace
 from worker.domain.lifecycle import TermsByAccount
 from worker.domain.lifecycle.reopening import UNSUCCESSFUL_ENDS
 from worker.errors import CarrierError, Unreadable
+from worker.services import problems
 from worker.services.accounts import CarrierAccounts
 from worker.services.outcomes import run_codec
-from worker.services.updates import Updates
+from worker.services.updates import Updates, log_fields
 
 logger = log.get(__name__)
 ORPHANED_AFTER = timedelta(days=1)
 """The age after which a callback that belongs to no known attempt is given up."""
 REPLAYED_AFTER = timedelta(hours=26)
+APPLIED, UNREADABLE, ORPHANED = "applied", "unreadable", "orphaned"
+"""The results of a callback."""
 TRIES = 5
 """How many times a callback is parsed while its delivery keeps changing. Then the callback waits for the sweep."""
 T = TypeVar("T")
@@ -62,28 +65,30 @@ class Callbacks:
     terms: TermsByAccount
     clock: Clock
 
-    def apply(self, callback_id: str) -> None:
+    def apply(self, callback_id: str) -> str:
         """Apply a stored callback and all others of its attempt that still wait, in the carrier's order.
 
-        If the attempt of the callback is not known yet, the sweep tries the callback again later.
+        Return the problems in one line. If the attempt of the callback is not known yet, the sweep tries the callback
+        again later.
         """
         stored = self.database.read(callbacks.load, callback_id)
         if stored is None or stored.result is not None:
-            return
+            return ""
         try:
             found = self._find_attempt(stored)
         except CarrierError as error:
-            self._reject(stored, error)
-            return
+            return _problems([self._reject(stored, error)])
         if found is None:
-            self._leave_orphan(stored)
-            return
-        for each in self.database.read(callbacks.waiting, found[1]):
-            if not self._apply(each, *found):
-                return  # a later callback must not overtake this one
+            return _problems([self._leave_orphan(stored)])
+        results = []
+        for each in self.database.read(callbacks.waiting, found.attempt_id):
+            results.append(self._apply(each, found))
+            if results[-1] is None:
+                break  # a later callback must not overtake this one
+        return _problems(results)
 
-    def _find_attempt(self, stored: StoredCallback) -> tuple[str, int] | None:
-        """Return the ids of the delivery and the attempt of a callback; None while they are unknown.
+    def _find_attempt(self, stored: StoredCallback) -> FoundAttempt | None:
+        """Return the attempt of a callback; None while it is unknown.
 
         If the attempt was unknown when the callback arrived but is found now, this call records the attempt in the
         stored callback. Waiting callbacks about the same order of the carrier get the attempt as well.
@@ -94,12 +99,15 @@ class Callbacks:
         key = _run(codec, partial(codec.callback_key, stored.callback))
         found = self.database.read(callbacks.find_attempt, stored.carrier, key)
         if found is not None:
-            self.database.write(callbacks.attach, stored.id, found[1])
+            self.database.write(callbacks.attach, stored.id, found.attempt_id)
         return found
 
-    def _reject(self, stored: StoredCallback, error: Exception) -> None:
-        logger.warning("callback.unreadable", callback_id=stored.id, carrier=stored.carrier, error=str(error))
-        self.database.write(callbacks.settle, stored.id, "unreadable")
+    def _reject(self, stored: StoredCallback, error: Exception, delivery: Delivery | None = None) -> str:
+        """Give a callback up, and return its result."""
+        about = log_fields(delivery) if delivery else {}
+        logger.warning("callback.unreadable", callback_id=stored.id, account=stored.carrier, error=str(error), **about)
+        self.database.write(callbacks.settle, stored.id, UNREADABLE)
+        return UNREADABLE
 
     def _codec(self, account: str) -> Carrier:
         """Return the codec of an account. Raises CarrierError when there is no such account or its log-in fails."""
@@ -107,41 +115,45 @@ class Callbacks:
             raise Unreadable(f"there is no account {account}")
         return self.accounts.logged_in(account)
 
-    def _leave_orphan(self, stored: StoredCallback) -> None:
-        """Let a callback of an unknown attempt wait, but give the callback up after a day.
+    def _leave_orphan(self, stored: StoredCallback) -> str | None:
+        """Let a callback of an unknown attempt wait, but give the callback up after a day; return its result.
 
         A callback may come before the reply to our create. The reply then makes the attempt of the callback known.
         """
-        if self.clock() - stored.received_at > ORPHANED_AFTER:
-            logger.warning("callback.orphaned", callback_id=stored.id, carrier=stored.carrier)
-            self.database.write(callbacks.settle, stored.id, "orphaned")
+        if self.clock() - stored.received_at <= ORPHANED_AFTER:
+            return None
+        logger.warning("callback.orphaned", callback_id=stored.id, account=stored.carrier)
+        self.database.write(callbacks.settle, stored.id, ORPHANED)
+        return ORPHANED
 
-    def _apply(self, stored: StoredCallback, delivery_id: str, attempt_id: int) -> bool:
-        """Apply one callback; return False if the callback still waits.
+    def _apply(self, stored: StoredCallback, found: FoundAttempt) -> str | None:
+        """Apply one callback and return its result; return None if the callback still waits.
 
         It waits while its delivery keeps changing, or if only a newer version of the program can read its delivery.
         """
+        loaded: list[Delivery] = []
         try:
             codec = self._codec(stored.carrier)
             key = _run(codec, partial(codec.callback_key, stored.callback))
             for _ in range(TRIES):
-                loaded = self.database.read(deliveries.load, [delivery_id])
+                loaded = self.database.read(deliveries.load, [found.delivery_id])
                 if not loaded:
-                    return False
-                parsed = self._parse(codec, stored, key, loaded[0], attempt_id)
+                    return None
+                parsed = self._parse(codec, stored, key, loaded[0], found.attempt_id)
                 decision = CallbackDecision.of(parsed.view, parsed.seen) if parsed else None
                 decide = partial(self._decide, stored, parsed)
                 try:
-                    changes = self.database.write(callbacks.apply, stored.id, "applied", delivery_id, decide, decision)
+                    changes = self.database.write(
+                        callbacks.apply, stored.id, APPLIED, found.delivery_id, decide, decision
+                    )
                 except _ChangedMeanwhile:
                     continue
                 self.updates.follow_up(changes, self.clock())
-                return True
+                return APPLIED
         except (CarrierError, IntegrityError) as error:
             # An IntegrityError means that the callback names an order which another live attempt has.
-            self._reject(stored, error)
-            return True
-        return False
+            return self._reject(stored, error, *loaded)
+        return None
 
     def _parse(
         self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery: Delivery, attempt_id: int
@@ -205,6 +217,11 @@ class Callbacks:
             return None
         now, cause = self.clock(), Cause.CALLBACK
         return lifecycle.record_duplicates(parsed.delivery, parsed.attempt.id, [ref], self.terms, now, cause)
+
+
+def _problems(results: Iterable[str | None]) -> str:
+    """Return the problems that the results of callbacks show, in one line. A callback that waits is no problem."""
+    return problems.describe(f"callback {each}" for each in results if each not in {None, APPLIED})
 
 
 def _run(codec: Carrier, work: Callable[[], T]) -> T:

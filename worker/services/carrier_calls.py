@@ -127,7 +127,7 @@ class CarrierCalls:
         if self.clock() > until:
             return Postponed("the call could not start in time")
         build = partial(action.build_request, codec, call.delivery, call.attempt)
-        return run_codec(codec.account.name, build, _unbuildable_request)
+        return run_codec(codec.account.name, build, _unbuildable_request, call)
 
     def _record(
         self,
@@ -148,7 +148,7 @@ class CarrierCalls:
         for each in changed:
             ids.setdefault(each.status, []).append(each.id)
         for status, these in ids.items():
-            logger.info("delivery.outcomes_recorded", carrier=account, status=status.value, delivery_ids=these)
+            logger.info("delivery.outcomes_recorded", account=account, status=status.value, delivery_ids=these)
         if action.step is Step.BOOK:
             log_failovers(account, changed)
         # This comes last, because Redis may hang, and an outcome must not wait for it.
@@ -165,7 +165,7 @@ class CarrierCalls:
                 parsed[call.attempt.id] = outcome
                 continue
             parse = partial(action.parse_response, codec, call.delivery, call.attempt, outcome)
-            parsed[call.attempt.id] = run_codec(codec.account.name, parse, unreadable_reply)
+            parsed[call.attempt.id] = run_codec(codec.account.name, parse, unreadable_reply, call)
         return parsed
 
     def reject_reused_ids(
@@ -183,7 +183,7 @@ class CarrierCalls:
         holders = self._holders(codec.account.name, refs.values()) if refs else {}
         for key, ref in refs.items():
             if holders.setdefault(ref, key) != key:
-                logger.error("carrier.id_reused", carrier=codec.account.name, attempt_id=key, ref=ref)
+                logger.error("carrier.id_reused", account=codec.account.name, reference=key, ref=ref)
                 checked[key] = Uncertain(REUSED_ID)
         return checked
 
@@ -191,7 +191,7 @@ class CarrierCalls:
         try:
             return self.database.read(callbacks.attempts_by_ref, account, refs)
         except Exception as error:  # noqa: BLE001 - the outcomes of a whole group must not be lost because of it
-            logger.warning("carrier.ids_not_compared", carrier=account, error=type(error).__name__)
+            logger.warning("carrier.ids_not_compared", account=account, error=type(error).__name__)
             return {}
 
 

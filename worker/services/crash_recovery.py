@@ -25,7 +25,7 @@ from worker.services.carrier_actions import CarrierActions
 from worker.services.carrier_calls import CarrierCalls
 from worker.services.lost_commits import LostCommits
 from worker.services.outcomes import run_codec, unreadable_reply
-from worker.services.updates import Updates
+from worker.services.updates import Updates, log_fields
 
 logger = log.get(__name__)
 COMMITS_WITHIN = 30.0
@@ -99,8 +99,8 @@ class CrashRecovery:
             conflict = partial(lifecycle.record_conflict, attempt_id=attempt_id, terms=self.terms, now=now)
             changes = self.updates.apply([delivery_id], conflict, now)
         for change in changes:
-            status = change.delivery.status.value
-            logger.info("journal.settled", delivery_id=delivery_id, carrier=account, status=status)
+            about = log_fields(change.delivery, change.delivery.attempt(attempt_id))
+            logger.info("journal.settled", **about, status=change.delivery.status.value)
 
     def _report_kept(self, file: JournalFile, error: Exception) -> None:
         """Log why a file is kept. Each process logs this only once for each file."""

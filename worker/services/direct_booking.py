@@ -70,7 +70,7 @@ class DirectBooking:
         except Exception as error:
             if is_transient(error):
                 raise
-            logger.exception("carrier.codec_failed", carrier=name)
+            logger.exception("carrier.codec_failed", account=name)
             return None
         if codec is None:
             return None
@@ -136,7 +136,8 @@ class Bookings:
     def _send(self, account: _Account, held: ExitStack, begun: Sequence[Change], claimed_at: datetime) -> None:
         def work() -> str:
             calls, book = self._direct.calls, self._direct.actions.book
-            return calls.send(account.codec, pending_calls(begun), book, account.file, claimed_at)
+            with log.about(task=TASKS[Step.BOOK], account=account.codec.account.name):
+                return calls.send(account.codec, pending_calls(begun), book, account.file, claimed_at)
 
         with held:
             orders = {change.delivery.id: change.delivery.order.order_id for change in begun}

@@ -184,6 +184,7 @@ class Ingest:
             store=None,
             fingerprint=fingerprint(order),
             status=DeliveryStatus.QUEUED,
+            trace=message.trace,
             created_at=now,
             changed_at=now,
             gate=lifecycle.closed_gate(self.gate, order),
@@ -244,7 +245,7 @@ def _skip(connection: Connection, key: str, message: Message, reason: str, now: 
     """Publish `order.skipped` once for an order."""
     order_id = message.data.order_id
     data = OrderEvent(order_id=order_id, order_source=message.source, message_id=message.id, reason=reason)
-    outbox.add_once(connection, EventType.SKIPPED, skipped_key(key), order_id, data, now)
+    outbox.add_once(connection, EventType.SKIPPED, skipped_key(key), order_id, data, now, message.trace)
 
 
 def _read(document: Document, defaults: ProjectDefaults) -> Message:
@@ -260,7 +261,8 @@ def log_unread(messages: Sequence[Message]) -> None:
     """Log the fields that the parser ignored or changed, and the undocumented statuses of the platform (O-25)."""
     for message in messages:
         if message.ignored:
-            logger.warning("order.fields_ignored", order_id=message.data.order_id, fields=sorted(message.ignored))
+            about = {"order_id": message.data.order_id, "delivery_id": _key(message)}
+            logger.warning("order.fields_ignored", **about, fields=sorted(message.ignored))
     statuses = {message.data.status for message in messages if isinstance(message.data, Order)}
     if unknown := statuses - INBOUND.keys() - {None}:
         logger.warning("platform.status_unknown", statuses=sorted(map(str, unknown)))
@@ -312,7 +314,7 @@ class OrdersReader:
             except Exception as error:
                 if is_outage(error):
                     raise
-                logger.exception("orders.storing_failed")
+                logger.exception("orders.storing_failed", entry=identity)
                 letter = _dead_letter(document, f"it cannot be stored: {type(error).__name__}", identity)
                 self._ingest.store([], [letter])
 

@@ -18,8 +18,14 @@ from worker.database.database import Database
 from worker.enqueue import TaskQueue, publish_task
 
 logger = log.get(__name__)
-REPORTED = ("order_id", "status", "carrier", "carrier_ref")
-"""The fields of a lost event that an operator needs to find its courier."""
+REPORTED = {
+    "order_id": "order_id",
+    "status": "status",
+    "attempt": "attempt",
+    "carrier": "account",
+    "carrier_ref": "ref",
+}
+"""The fields of a lost event that an operator needs to find its courier, and their names in the log."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,18 @@ class LostCommits:
             return
         lost = set(attempts) - self.database.read(deliveries.known_attempts, attempts)
         if lost:
-            logger.error("database.attempts_lost", attempts=sorted(lost))
+            logger.error("database.attempts_lost", references=sorted(lost))
             self.hold(f"attempts in the call journal that the database has lost: {len(lost)}")
 
     def hold(self, because: str) -> bool:
         """Hold the creates of every account until an operator releases them; return False if they were held already."""
         held = self.database.write(accounts.pause, accounts.EVERY_ACCOUNT, "database", because, self.clock())
         if held:
-            logger.error("carrier.creates_held", because=because)
+            logger.error("carrier.creates_held", account=accounts.EVERY_ACCOUNT, cause=because)
             self.queue.send([publish_task()])
         return held
 
     def _report(self, event: PublishedEvent) -> None:
         data = json.loads(event.body).get("data") or {}
-        logger.error("database.event_lost", delivery_id=event.key, **{name: data.get(name) for name in REPORTED})
+        about = {field: data.get(name) for name, field in REPORTED.items()}
+        logger.error("database.event_lost", delivery_id=event.key, **about)

@@ -1,11 +1,11 @@
 """Notify people of troubles: one message when a cause begins and one when it is over, never one for each order.
 
-Several causes that begin together are one message. A channel that cannot be reached is tried again until it has
-accepted the message; the other channels do not wait for it.
+Several causes that begin together are one message. A cause that comes and goes is one cause until it has been gone for
+a while. A channel that does not accept a message gets it later, and the other channels do not wait for that.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from worker import log
@@ -14,15 +14,21 @@ from worker.database import leases, notices
 from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.database.notices import Notice
-from worker.domain.trouble import Trouble
+from worker.domain.attention import key_of_more
+from worker.domain.trouble import Trouble, is_quiet
 from worker.errors import NotSentError
-from worker.services.system_troubles import database_unavailable
+from worker.services.system_troubles import SystemTrouble, database_unavailable
 from worker.services.troubles import Troubles
 
 logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "notifications", 60.0
 LASTS = timedelta(seconds=30)
-"""How long a trouble must be present before the first message, and be gone before the second one."""
+"""How long ago a trouble must have begun before the first message."""
+OVER = timedelta(minutes=2)
+"""How long a trouble must be gone before it is over. Until then, it goes on when it comes back."""
+MAX_KEY = 500
+"""The most characters of a trouble's key that are stored, because PostgreSQL refuses an index entry of 2,700 bytes. The
+key may contain the path of a fault in a message."""
 LISTED = 20
 """The most troubles that one message names."""
 Send = Callable[[str, str], None]
@@ -38,47 +44,57 @@ class Notifications:
     channels: Mapping[str, Send]
     """The channels by name."""
     clock: Clock
+    quiet: Mapping[str, str] = field(default_factory=dict)
+    """The quiet hours of channels by name, by the clocks of the stores."""
     _leads: bool = field(default=False, init=False)
-    _outage: Notice | None = field(default=None, init=False)
-    """The outage of the database, which cannot be stored. Only the process that had the lease sends its messages."""
+    _outages: dict[str, list[Notice]] = field(default_factory=dict, init=False)
+    """The notices of an outage of the database by channel, which cannot be stored. Only the process that had the lease
+    sends their messages."""
 
     def run(self, holder: str) -> None:
         """Send messages about what began or ended since the last run. `holder` is the name of this process."""
-        now = self.clock()
         try:
-            self._leads = self.database.write(leases.take, LEASE, holder, now, LEASE_SECONDS)
+            self._leads = self._take_lease(holder)
+            found = self.troubles.find() if self._leads else []
         except DatabaseError:
-            self._notify_of_outage(now)
-            return
-        if not self._leads:
-            return
-        self._notify_of_end_of_outage()
-        found = {each.key: each for each in self.troubles.find()}
-        titles = {key: each.title for key, each in found.items()}
-        known = self.database.write(notices.refresh, self.channels.keys(), titles, now)
+            found = [database_unavailable()]
+        outage = {each.key: each for each in found if each.kind == SystemTrouble.DATABASE_UNAVAILABLE}
+        if self._leads or self._outages:
+            self._notify_of_outage(outage)
+        if self._leads and not outage:
+            self._notify_of({each.key[:MAX_KEY]: each for each in found}, holder)
+
+    def _take_lease(self, holder: str) -> bool:
+        return self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS)
+
+    def _notify_of_outage(self, outage: Mapping[str, Trouble]) -> None:
+        notified = {name: self._notify(name, self._outages.get(name, []), outage) for name in self.channels}
+        self._outages = {name: known for name, known in notified.items() if known}
+
+    def _notify_of(self, found: Mapping[str, Trouble], holder: str) -> None:
+        known = self.database.read(notices.load)
+        removed = [each for each in known if each.channel not in self.channels]
+        self.database.write(notices.replace, removed, [])
         for name in self.channels:
+            if not self._take_lease(holder):
+                return  # the other channels took so long that another process goes on
             mine = [each for each in known if each.channel == name]
-            began = [each for each in mine if not each.notified and now - each.since >= LASTS and each.key in found]
-            if began and self._send(name, *_beginning([found[each.key] for each in began])):
-                self.database.write(notices.mark_notified, began)
-            over = [each for each in mine if each.notified and each.gone_since and now - each.gone_since >= LASTS]
-            if over and self._send(name, *_end(over)):
-                self.database.write(notices.forget, over)
+            self.database.write(notices.replace, mine, self._notify(name, mine, found))
 
-    def _notify_of_outage(self, now: datetime) -> None:
-        trouble = database_unavailable()
-        if self._outage is None:
-            self._outage = Notice("", trouble.key, trouble.title, now)
-        if self._leads and not self._outage.notified and now - self._outage.since >= LASTS:
-            self._outage = Notice("", trouble.key, trouble.title, self._outage.since, notified=True)
-            for name in self.channels:
-                self._send(name, *_beginning([trouble]))
-
-    def _notify_of_end_of_outage(self) -> None:
-        outage, self._outage = self._outage, None
-        if outage is not None and outage.notified:
-            for name in self.channels:
-                self._send(name, *_end([outage]))
+    def _notify(self, channel: str, known: Sequence[Notice], found: Mapping[str, Trouble]) -> list[Notice]:
+        """Send a channel the messages that are due; return the channel's notices from now on."""
+        now = self.clock()
+        current = _refreshed(channel, known, found, now)
+        quiet = self.quiet.get(channel, "")
+        urgent = {key for key, each in found.items() if not is_quiet(each, quiet, now)}
+        began = [each for each in current if each.key in urgent and not each.notified and now - each.since >= LASTS]
+        if began and self._send(channel, *_beginning([found[each.key] for each in began])):
+            current = [replace(each, notified=each.notified or each in began) for each in current]
+        gone = [each for each in current if each.gone_since is not None and now - each.gone_since >= OVER]
+        over = [each for each in gone if each.notified]
+        if over and not self._send(channel, *_end(over)):
+            return current
+        return [each for each in current if each not in gone]
 
     def _send(self, channel: str, title: str, body: str) -> bool:
         try:
@@ -87,6 +103,22 @@ class Notifications:
             logger.warning("notification.not_sent", channel=channel, error=str(error))
             return False
         return True
+
+
+def _refreshed(channel: str, known: Sequence[Notice], found: Mapping[str, Trouble], now: datetime) -> list[Notice]:
+    """Return a channel's notices of the troubles that are present, or that were present a short time ago."""
+    old = [replace(each, gone_since=each.gone_since or now if _is_gone(each.key, found) else None) for each in known]
+    keys = {each.key for each in known}
+    return old + [Notice(channel, key, each.title, now) for key, each in found.items() if key not in keys]
+
+
+def _is_gone(key: str, found: Mapping[str, Trouble]) -> bool:
+    """Return whether a trouble is certainly gone.
+
+    While Redis is away, nobody sees the troubles of carriers and streams. While many orders need an operator, not all
+    have a trouble of their own.
+    """
+    return not {key, SystemTrouble.REDIS_UNAVAILABLE, key_of_more(key.partition(":")[0])} & found.keys()
 
 
 def _beginning(troubles: Sequence[Trouble]) -> tuple[str, str]:
@@ -103,7 +135,7 @@ def _described(trouble: Trouble) -> str:
 
 def _end(over: Sequence[Notice]) -> tuple[str, str]:
     if len(over) == 1:
-        return f"Over: {over[0].title}", "Nothing more is to be done about it."
+        return f"Over: {over[0].title}", "It has been gone for two minutes."
     return f"{len(over)} troubles are over", _listed(each.title for each in over)
 
 

@@ -1,7 +1,7 @@
 """Fetch the orders of messages that contain only an order id. An order that cannot be fetched becomes a dead letter."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,14 +13,16 @@ from worker import log
 from worker.clock import Clock
 from worker.database import accounts, inbox
 from worker.database.database import Database
-from worker.database.inbox import DeadLetter
+from worker.database.inbox import DeadLetter, Fetch
 from worker.enqueue import TaskQueue, WakeUp
 from worker.errors import CarrierError, Postponed, Refused, Throttled
-from worker.http.call import Outcome
+from worker.http.call import CallClass, Outcome
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.ordering_api.account import Ordering
 from worker.resilience.bulkhead import Admission, Bulkhead
+from worker.services import problems
+from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest, log_unread
 
 logger = log.get(__name__)
@@ -34,18 +36,17 @@ UNKNOWN_TRIES = 3
 
 A message may come before the platform has committed its order.
 """
-RETRIED = "again later"
-"""If an order will be fetched again, its result text starts with this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
-    """An order to fetch, and the message that named it."""
+class Fetched:
+    """What became of a fetch."""
 
-    source: str
-    message_id: str
     order_id: str
-    tries: int
+    result: str
+    problem: str | None = None
+    again: bool = False
+    """Whether the order will be fetched again."""
 
 
 @dataclass(frozen=True)
@@ -57,33 +58,37 @@ class OrderFetch:
     gateway: Gateway
     ingest: Ingest
     bulkhead: Bulkhead[WakeUp]
+    failures: FailureLog
     queue: TaskQueue
     clock: Clock
 
-    def fetch_due(self) -> None:
-        """Fetch the orders that are due. Fetch none if an operator paused the platform, or if no slot is free."""
+    def fetch_due(self) -> str:
+        """Fetch the orders that are due; return the problems in one line.
+
+        Fetch none if an operator paused the platform, or if no slot is free.
+        """
         if is_paused_by_operator(self.database):
-            return
+            return ""
         account = ordering_codec.ACCOUNT
         if self.bulkhead.enter(account, TASK, reading=False) is not Admission.ADMITTED:
-            return
+            return ""
         try:
-            self.fetch()
+            return problems.describe(each.problem for each in self.fetch())
         finally:
             self.queue.send(self.bulkhead.leave(account, reading=False))
 
-    def fetch(self) -> list[tuple[str, str]]:
-        """Fetch the orders that are due; return each order's id and its result as text."""
-        due = [Fetch(*each) for each in self.database.write(inbox.claim_fetches, self.clock(), FETCH_LIMIT)]
+    def fetch(self) -> list[Fetched]:
+        """Fetch the orders that are due; return what became of each."""
+        due = self.database.write(inbox.claim_fetches, self.clock(), FETCH_LIMIT)
         if not self.settings.base_url:
             reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
-            return [(each.order_id, self._dead_letter(each, reason)) for each in due]
+            return [self._dead_letter(each, reason) for each in due]
         calls = {each: ordering_codec.fetch(self.settings, each.order_id) for each in due}
         groups = self.gateway.send(ordering_codec.ACCOUNT, calls, max_body=ordering_codec.MAX_BODY)
         outcomes = {fetch: outcome for group in groups for fetch, outcome in group.items()}
-        return [(each.order_id, self._store(each, outcomes[each])) for each in due]
+        return [self._store(each, outcomes[each]) for each in due]
 
-    def _store(self, fetch: Fetch, outcome: Outcome) -> str:
+    def _store(self, fetch: Fetch, outcome: Outcome) -> Fetched:
         try:
             if isinstance(outcome, CarrierError):
                 raise outcome
@@ -99,28 +104,33 @@ class OrderFetch:
             type="order.placed",
             data=order,
             time=read_time_placed(raw),
+            trace=fetch.trace,
             ignored=frozenset(ignored),
         )
+        self.failures.record(ordering_codec.ACCOUNT, CallClass.READ, (), self.clock(), answered=True)
         log_unread([message])
         changed = self.ingest.store_fetched(fetch.source, fetch.message_id, message)
-        return "stored" if changed else "nothing to do: known, or not to be dispatched"
+        return Fetched(fetch.order_id, "stored" if changed else "nothing to do: known, or not to be dispatched")
 
-    def _retry_or_dead_letter(self, fetch: Fetch, error: CarrierError) -> str:
+    def _retry_or_dead_letter(self, fetch: Fetch, error: CarrierError) -> Fetched:
         if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return self._postpone(fetch, error)
-        logger.warning("order.fetch_failed", order_id=fetch.order_id, error=str(error))
         unknown = isinstance(error, Refused)
+        if unknown:
+            logger.warning("order.fetch_failed", order_id=fetch.order_id, error=str(error))
+        else:
+            self.failures.record(ordering_codec.ACCOUNT, CallClass.READ, [error], self.clock(), answered=False)
         if fetch.tries >= (UNKNOWN_TRIES if unknown else FETCH_TRIES):
             return self._dead_letter(fetch, str(error) if unknown else f"the platform cannot be asked: {error}")
-        return f"{RETRIED}: {error}"
+        return _retried(fetch, error)
 
-    def _postpone(self, fetch: Fetch, error: Postponed) -> str:
+    def _postpone(self, fetch: Fetch, error: Postponed) -> Fetched:
         """Postpone a fetch until our own rate limit allows it. The postponed try is not counted."""
         at = self.clock() + timedelta(seconds=error.retry_after or 1.0)
         self.database.write(inbox.postpone_fetch, fetch.source, fetch.message_id, fetch.tries - 1, at)
-        return f"{RETRIED}: {error}"
+        return _retried(fetch, error)
 
-    def _dead_letter(self, fetch: Fetch, reason: str) -> str:
+    def _dead_letter(self, fetch: Fetch, reason: str) -> Fetched:
         """Store a dead letter that can be replayed.
 
         The message in the dead letter has a new id, because a replay with the old id would have no effect.
@@ -131,10 +141,15 @@ class OrderFetch:
             "source": fetch.source,
             "type": "order.placed",
             "data": {"order_id": fetch.order_id},
+            **(asdict(fetch.trace) if fetch.trace else {}),
         }
         letter = DeadLetter(json.dumps(document).encode(), reason, f"{fetch.source}/{fetch.message_id}")
         self.ingest.dead_letter_fetch(fetch.source, fetch.message_id, letter)
-        return f"a dead letter: {reason}"
+        return Fetched(fetch.order_id, f"a dead letter: {reason}", "dead letter")
+
+
+def _retried(fetch: Fetch, error: CarrierError) -> Fetched:
+    return Fetched(fetch.order_id, f"again later: {error}", problems.of_read(error), again=True)
 
 
 def is_paused_by_operator(database: Database) -> bool:

@@ -18,7 +18,7 @@ from worker.domain.delivery import Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
 from worker.errors import CarrierError, Uncertain
 from worker.services.call_records import EndedCall, PendingCall, records_of
-from worker.services.updates import Updates
+from worker.services.updates import Updates, log_fields
 
 logger = log.get(__name__)
 T = TypeVar("T")
@@ -61,9 +61,9 @@ class Outcomes:
         except Exception as error:
             call, meaning = answers[0]
             if len(answers) == 1 and isinstance(error, IntegrityError) and meaning is not lifecycle.record_conflict:
-                logger.error("carrier.id_reused", carrier=call.attempt.carrier, attempt_id=call.attempt.id)
+                logger.error("carrier.id_reused", **log_fields(call.delivery, call.attempt))
                 return self.record([(call, lifecycle.record_conflict)], calls)
-            logger.exception("delivery.recording_failed", count=len(answers))
+            logger.exception("delivery.recording_failed", delivery_ids=list(meanings))
             if is_transient(error) or len(answers) == 1:
                 return []
             return [each for answer in answers for each in self.record([answer], _of(calls, answer[0]))]
@@ -80,17 +80,20 @@ def _store(calls: Sequence[EndedCall], connection: Connection, changes: Sequence
     carrier_calls.record(connection, records_of(calls, changed))
 
 
-def run_codec(account: str, work: Callable[[], T], on_bug: Callable[[Exception], CarrierError]) -> T | CarrierError:
+def run_codec(
+    account: str, work: Callable[[], T], on_bug: Callable[[Exception], CarrierError], call: PendingCall | None = None
+) -> T | CarrierError:
     """Run a codec's function and return its result. A CarrierError is returned and not raised.
 
-    `on_bug` converts any other error into a CarrierError.
+    `on_bug` converts any other error into a CarrierError; its log line says which call it is about.
     """
     try:
         return work()
     except CarrierError as error:
         return error
     except Exception as error:
-        logger.exception("carrier.codec_failed", carrier=account)
+        about = log_fields(call.delivery, call.attempt) if call else {"account": account}
+        logger.exception("carrier.codec_failed", **about)
         return on_bug(error)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from schemas.json_reader import MalformedError
 from worker.errors import Held, Postponed, Refused, Unavailable
 from worker.http.call import Verdict, verdict_of
 
@@ -23,6 +24,8 @@ def of_call(response: object) -> str | None:
     match response:
         case Refused():
             return f"refused ({response.reason.value})"
+        case MalformedError():
+            return _PROBLEMS[Verdict.UNREADABLE]
         case Unavailable():
             return _waiting(response)
     return _PROBLEMS.get(verdict_of(response))
@@ -33,7 +36,7 @@ def _waiting(response: Unavailable) -> str | None:
         return "waiting (account paused)"
     if isinstance(response, Held):
         return "waiting (creates held)"
-    return None if isinstance(response, Postponed) else "waiting (carrier unavailable)"
+    return None if isinstance(response, Postponed) else "waiting (unavailable)"
 
 
 def of_read(response: object) -> str | None:

@@ -57,7 +57,7 @@ class Quotes:
                 raise Refused(quote.reason, ", ".join(quote.why))
         elif not isinstance(quote, Refused):  # if no request can be built for an order, the create itself is refused
             self.cache.back_off(name)
-            logger.warning("carrier.quote_failed", carrier=name, error=type(quote).__name__)
+            logger.warning("carrier.quote_failed", account=name, error=type(quote).__name__)
 
 
 def _question(codec: Carrier, booking: Booking) -> str:

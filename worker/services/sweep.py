@@ -102,7 +102,7 @@ class Sweep:
             tasks.append(publish_task())
         if due.fetches:
             tasks.append(order_fetch.TASK)
-        self.queue.send(tasks, {each.id: each.order_id for each in due.deliveries})
+        self.queue.send(tasks, due.order_ids)
         for step in due.unknown_steps:
             _log_unknown_step(step)
         if due.alarms:

@@ -97,14 +97,15 @@ class SystemHealth:
         now = datetime.now(UTC)  # the shared clock needs the database
         with suppress(DatabaseError):
             now = self.clock()
-            stored = self.database.read(_stored_state)
+            stored = self.database.read(stored_state)
         lags: Mapping[tuple[str, str], float] | None = None
         with suppress(*OUTAGES):
             lags = self.bus.lags(now)
         return SystemState(now, stored, lags, {name: self.breaker.statuses(name) for name in self.carriers})
 
 
-def _stored_state(connection: Connection) -> StoredState:
+def stored_state(connection: Connection) -> StoredState:
+    """Measure what the database shows, for the troubles, the desk, `order-sync status` and the metrics."""
     return StoredState(
         last_sweep=_last_sweep(connection),
         callbacks_recorded_at=callbacks.last_heartbeat(connection),

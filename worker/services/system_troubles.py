@@ -26,6 +26,8 @@ EVENTS_OVERDUE = timedelta(minutes=1)
 """How long an event may be unpublished."""
 ORDERS_LAG = timedelta(minutes=1)
 """How long a message may wait on the orders stream."""
+MOST_REASONS = 50
+"""The most reasons of dead letters that are troubles."""
 SUBSCRIBER_LAG = timedelta(minutes=15)
 """How long a subscriber's group may leave an event unacknowledged."""
 
@@ -221,7 +223,7 @@ def database_unavailable() -> Trouble:
         K.DATABASE_UNAVAILABLE,
         Severity.SYSTEM,
         "The database does not answer",
-        "Nothing goes on, and what else is wrong cannot be shown.",
+        "Nothing goes on, and what else is wrong cannot be shown. `order-sync check` says why it does not answer.",
     )
 
 
@@ -230,7 +232,7 @@ def system_troubles(state: SystemState, stored: StoredState, *, awaits_callbacks
     now = state.at
     if stored.last_sweep and not stored.last_sweep.by_beat and not _no_worker(state, stored):
         yield _no_beat()
-    yield from (_dead_letters(each) for each in stored.dead_letters)
+    yield from (_dead_letters(each) for each in stored.dead_letters[:MOST_REASONS])
     if stored.unpublished.oldest is not None and now - stored.unpublished.oldest > EVENTS_OVERDUE:
         yield Trouble(
             K.EVENTS_UNPUBLISHED,

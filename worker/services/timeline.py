@@ -82,7 +82,8 @@ def _call(call: RecordedCall, attempts: Mapping[int, int]) -> Entry:
         f"{call.operation} at {call.account} (attempt {attempts[call.attempt_id]}), {answer} after "
         f"{call.milliseconds} ms, {call.verdict.value}{because}"
     )
-    detail = f"{call.request}\n{call.reply}" if call.reply else call.request
+    trace = f"trace {call.trace_id}" if call.trace_id else None
+    detail = "\n".join(filter(None, (call.request, call.reply, trace)))
     return Entry(call.sent_at, Kind.CALL, text, detail, call.verdict is not Verdict.ANSWERED)
 
 

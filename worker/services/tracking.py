@@ -51,7 +51,7 @@ class _Round:
         for attempt, refs in reading.duplicates.items():
             self.duplicates[attempt] = tuple(dict.fromkeys((*self.duplicates.get(attempt, ()), *refs)))
         for note in sorted({note for found in reading.observations.values() for each in found for note in each.notes}):
-            logger.info("carrier.noted", carrier=self.account, note=note)
+            logger.info("carrier.noted", account=self.account, note=note)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from worker.database import deliveries
 from worker.database.connection import Connection
 from worker.database.database import Database
 from worker.database.deliveries import Decision
-from worker.domain.delivery import Change, Delivery
+from worker.domain.delivery import Attempt, Change, Delivery
 from worker.enqueue import TaskQueue
 
 logger = log.get(__name__)
@@ -55,6 +55,12 @@ class Updates:
         """
         for change in changes:
             for each in change.passed_over:
-                order_id = change.delivery.order.order_id
-                logger.info("carrier.passed_over", carrier=each.carrier, order_id=order_id, reason=each.reason.value)
+                about = {**log_fields(change.delivery), "account": each.carrier}
+                logger.info("carrier.passed_over", **about, reason=each.reason.value)
         self.queue.enqueue_next_steps([change.delivery for change in changes], now, events=events)
+
+
+def log_fields(delivery: Delivery, attempt: Attempt | None = None) -> dict[str, str | int]:
+    """Return the fields of every log line about a delivery, or about one of its attempts."""
+    order: dict[str, str | int] = {"order_id": delivery.order.order_id, "delivery_id": delivery.id}
+    return order if attempt is None else {**order, "attempt": attempt.number, "account": attempt.carrier}

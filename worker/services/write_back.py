@@ -35,8 +35,9 @@ from worker.ordering_api.write_policy import (
     next_read,
 )
 from worker.resilience.bulkhead import Admission, Bulkhead
+from worker.services import problems
 from worker.services.account_health import PROBE_SECONDS, AccountHealth, probe_lease
-from worker.services.updates import Updates
+from worker.services.updates import Updates, log_fields
 
 logger = log.get(__name__)
 TASK = "platform.write_back"
@@ -46,8 +47,8 @@ NOT_SHOWN_READS = 3
 """How many times an order that the platform does not show is read again soon, in case the answer was wrong."""
 LEASE = timedelta(seconds=60)
 CALL_TIME = timedelta(seconds=DEADLINE)
-Next = tuple[WriteBackState, datetime | None]
-"""The state of a write-back after a comparison with the platform, and the time of the next comparison."""
+Next = tuple[WriteBackState, datetime | None, str | None]
+"""The state of a write-back after a comparison with the platform, the time of the next comparison, and the problem."""
 
 
 @dataclass(frozen=True)
@@ -83,39 +84,42 @@ class WriteBack:
             self.database.write(leases.drop, name, holder)
         return claimed
 
-    def run(self, delivery_id: str) -> None:
-        """Compare a delivery with the platform, and write its status if necessary.
+    def run(self, delivery_id: str) -> str:
+        """Compare a delivery with the platform, and write its status if necessary; return the problems in one line.
 
         Do nothing if the comparison is not due, if another process has leased it, or if no slot is free.
         """
         if self.bulkhead.enter(ACCOUNT, (TASK, [delivery_id]), reading=True) is not Admission.ADMITTED:
-            return
+            return ""
         try:
-            self._run(delivery_id)
+            return problems.describe([self._run(delivery_id)])
         finally:
             self.queue.send(self.bulkhead.leave(ACCOUNT, reading=True))
 
-    def _run(self, delivery_id: str) -> None:
+    def _run(self, delivery_id: str) -> str | None:
         now = self.clock()
         until = now + LEASE
         state = self.database.write(write_backs.lease, delivery_id, now, until)
         if state is None:
-            return
+            return None
         loaded = self.database.read(deliveries.load, [delivery_id])
         if not loaded:
-            return  # only a newer version can read the delivery; that version compares it once the lease has ended
+            return None  # only a newer version can read the delivery; that version compares it once the lease has ended
         # The setting `source` may have changed since this comparison was scheduled.
         found = [each for each in loaded if each.source == self.settings.source]
-        state, due_at = self._compare(found[0], state, until) if found else (state, None)
-        if not self.database.persist(write_backs.release, delivery_id, until, state, due_at):
-            logger.warning("platform.lease_lost", delivery_id=delivery_id)
+        with log.about(**log_fields(loaded[0])):
+            state, due_at, problem = self._compare(found[0], state, until) if found else (state, None, None)
+            if not self.database.persist(write_backs.release, delivery_id, until, state, due_at):
+                logger.warning("platform.lease_lost")
+            return problem
 
     def _compare(self, delivery: Delivery, state: WriteBackState, until: datetime) -> Next:
         call = ordering_codec.fetch(self.settings, delivery.order.order_id, Operation.READ)
         try:
             seen = ordering_codec.read_status(self._send(call, until), delivery.order.order_id)
         except (CarrierError, MalformedError) as error:
-            return self._after_failure(delivery, state, error)
+            return *self._after_failure(delivery, state, error, CallClass.READ), problems.of_read(error)
+        self.health.failures.record(ACCOUNT, CallClass.READ, (), self.clock(), answered=True)
         self._resume_platform()
         delivery = self._apply_status(delivery, seen)
         verdict, state = decide(delivery, state, seen, self.settings.write_policy, self.clock())
@@ -123,7 +127,8 @@ class WriteBack:
             return self._write(delivery, state, until)
         if verdict is Verdict.REPORT:
             self._report_conflict(delivery, state, "platform_differs")
-        return state, next_read(delivery, self.clock())
+            return state, next_read(delivery, self.clock()), "platform differs"
+        return state, next_read(delivery, self.clock()), None
 
     def _apply_status(self, delivery: Delivery, seen: int) -> Delivery:
         """Apply the platform's status to the delivery; return the current delivery, with all changes made meanwhile."""
@@ -139,19 +144,22 @@ class WriteBack:
         try:
             ordering_codec.read_written(self._send(call, until))
         except Refused as error:
-            logger.error("platform.write_refused", delivery_id=delivery.id, status=state.status, error=str(error))
+            logger.error("platform.write_refused", status=state.status, error=str(error))
             self._report_conflict(delivery, state, "platform_refused")
-            return replace(state, written=True, reported=True, failures=0), next_read(delivery, self.clock())
+            state = replace(state, written=True, reported=True, failures=0)
+            return state, next_read(delivery, self.clock()), problems.of_call(error)
         except CarrierError as error:
-            return self._after_failure(delivery, state, error)
-        logger.info("platform.written", delivery_id=delivery.id, status=state.status, replaced=state.replaced)
-        return replace(state, written=True, failures=0), self.clock() + CHECK_AFTER_WRITE
+            return *self._after_failure(delivery, state, error, CallClass.CHANGE), problems.of_call(error)
+        self.health.failures.record(ACCOUNT, CallClass.CHANGE, (), self.clock(), answered=True)
+        logger.info("platform.written", status=state.status, replaced=state.replaced)
+        return replace(state, written=True, failures=0), self.clock() + CHECK_AFTER_WRITE, None
 
     def _resume_platform(self) -> None:
         """Resume the platform if it is paused, because it has just accepted our key."""
         paused = ACCOUNT in self.database.read(accounts.paused)
         if paused and self.database.write(accounts.resume, ACCOUNT, "probe", self.clock()):
             self.queue.send([publish_task()])
+            logger.info("carrier.resumed", **self.health.failures.about(ACCOUNT))
 
     def _send(self, call: Call, until: datetime) -> Reply:
         """Send a call if it can end within the lease, and return its reply. Raises CarrierError."""
@@ -164,29 +172,34 @@ class WriteBack:
     def _report_conflict(self, delivery: Delivery, state: WriteBackState, why: str) -> None:
         """Publish that the platform's order and our delivery disagree. The platform's status is not overwritten."""
         now = self.clock()
-        logger.warning("platform.conflict", delivery_id=delivery.id, ours=state.status, seen=state.seen, why=why)
+        logger.warning("platform.conflict", ours=state.status, seen=state.seen, why=why)
         self.updates.apply_once(
             delivery.id, lambda each: lifecycle.record_platform_conflict(each, why, self.terms, now), now
         )
 
-    def _after_failure(self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError) -> Next:
+    def _after_failure(
+        self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError, call_class: CallClass
+    ) -> tuple[WriteBackState, datetime | None]:
         """Return the new state and the time of the next comparison, after a failed call (O-10)."""
         now = self.clock()
         if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return state, now + timedelta(seconds=error.retry_after or 1)
-        logger.warning("platform.call_failed", delivery_id=delivery.id, failures=state.failures + 1, error=str(error))
         if not isinstance(error, CarrierError) or isinstance(error, Refused):
+            logger.warning("platform.order_not_shown", failures=state.failures + 1, error=str(error))
             return _after_not_shown(delivery, state, now)
+        self.health.failures.record(ACCOUNT, call_class, [error], now, answered=False)
         if isinstance(error, Unavailable) and error.account:
             self.health.record_results(ACCOUNT, CallClass.READ, [(error, error)])
         if delivery.final and now - delivery.changed_at > schedule.DAY:
-            logger.error("platform.given_up", delivery_id=delivery.id)
+            logger.error("platform.given_up")
             return state, None
         wait = schedule.backoff(state.failures, delivery.id, getattr(error, "retry_after", None))
         return replace(state, failures=state.failures + 1), now + wait
 
 
-def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
+def _after_not_shown(
+    delivery: Delivery, state: WriteBackState, now: datetime
+) -> tuple[WriteBackState, datetime | None]:
     """Return the new state and the time of the next comparison, for an order that the platform does not show.
 
     The first `NOT_SHOWN_READS` times, the order is read again soon. After that, the order is read at its next planned

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from worker import log
 from worker.carriers.port import Callback, CallbackKey, Carrier
 from worker.database import callbacks
+from worker.database.callbacks import FoundAttempt
 from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.enqueue import TaskQueue
@@ -78,7 +79,7 @@ class CallbackEndpoint:
             async with self.bodies.receive(request, MAX_BODY[codec.capabilities.callbacks]) as body:
                 response = await self._answer(request, account, codec, body)
         except HTTPException as error:
-            logger.warning("callback.not_received", carrier=account, error=error.detail)
+            logger.warning("callback.not_received", account=account, error=error.detail)
             response = PlainTextResponse(error.detail, error.status_code, error.headers)
         except ClientDisconnect:
             response = PlainTextResponse("", 503)  # nobody reads it, but it is counted
@@ -100,45 +101,45 @@ class CallbackEndpoint:
         try:
             stored = await self._store(request, account, codec, _callback(request, body))
         except Forged as error:
-            logger.warning("callback.forged", carrier=account, error=str(error))
+            logger.warning("callback.forged", account=account, error=str(error))
             return PlainTextResponse("not authentic", status_code=401)
         except DatabaseError as error:
-            logger.error("callback.not_stored", carrier=account, error=type(error).__name__)
+            logger.error("callback.not_stored", account=account, error=type(error).__name__)
             return PlainTextResponse("try again later", status_code=503)
-        task = BackgroundTask(self.queue.send, [("callbacks.apply", [stored])]) if stored else None
-        return PlainTextResponse("ok", background=task)
+        task = BackgroundTask(self.queue.send, [("callbacks.apply", [callback_id]) for callback_id in stored], stored)
+        return PlainTextResponse("ok", background=task if stored else None)
 
-    async def _store(self, request: Request, account: str, codec: Carrier, callback: Callback) -> str | None:
-        """Authenticate and store a callback; return its id if it can be applied now.
+    async def _store(self, request: Request, account: str, codec: Carrier, callback: Callback) -> dict[str, str]:
+        """Authenticate and store a callback; return its id, with the id of its order, if it can be applied now.
 
         Raises Forged if the callback is not authentic.
 
-        Return None for a repeated callback, which is stored already, and for a callback about an unknown order, which
-        is left to the sweep.
+        Return nothing for a repeated callback, which is stored already, and for a callback about an unknown order,
+        which is left to the sweep.
         """
         codec.authenticate(callback)
         needs_token = codec.capabilities.callbacks == "token"
         if needs_token != (callback.token is not None):
             raise Forged("wrong form of address")
         key = CallbackKey(token=callback.token) if needs_token else _key(codec, callback)
-        attempt_id = await run_in_threadpool(self._find_attempt, account, key) if needs_token else None
-        if needs_token and attempt_id is None:
+        attempt = await run_in_threadpool(self._find_attempt, account, key) if needs_token else None
+        if needs_token and attempt is None:
             raise Forged("unknown token")
         request.state.authentic = True  # from now on the server does not close this connection to make room
-        save = partial(self._save, account, callback, key, attempt_id)
+        save = partial(self._save, account, callback, key, attempt)
         return await asyncio.get_running_loop().run_in_executor(self.writers, save)
 
-    def _save(self, account: str, callback: Callback, key: CallbackKey, attempt_id: int | None) -> str | None:
-        attempt_id = attempt_id or self._find_attempt(account, key)
+    def _save(self, account: str, callback: Callback, key: CallbackKey, attempt: FoundAttempt | None) -> dict[str, str]:
+        attempt = attempt or self._find_attempt(account, key)
+        attempt_id = attempt.attempt_id if attempt else None
         stored = self.database.write(callbacks.save, account, callback, self.clock(), key, attempt_id)
-        return None if attempt_id is None else stored
+        return {stored: attempt.order_id} if stored and attempt else {}
 
-    def _find_attempt(self, account: str, key: CallbackKey) -> int | None:
+    def _find_attempt(self, account: str, key: CallbackKey) -> FoundAttempt | None:
         # Only a well-formed token is looked up, because PostgreSQL rejects a NUL with an error like that of an outage.
         if key.token is not None and not TOKEN.fullmatch(key.token):
             return None
-        found = self.database.read(callbacks.find_attempt, account, key)
-        return found[1] if found else None
+        return self.database.read(callbacks.find_attempt, account, key)
 
 
 def _key(codec: Carrier, callback: Callback) -> CallbackKey:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from schemas.status import DeliveryStatus
-from worker.database import measurements
+from schemas.events import EventType
+from schemas.status import FINAL, DeliveryStatus
+from worker.database import attempt_events, measurements
 from worker.database.database import Database
 from worker.database.measurements import CallKey, CallTimes
+from worker.domain.report import AttemptEvent, By, ReportBuilder
 
 SETTLED = timedelta(seconds=30)
 """The age from which the positions of a table have no gaps.
@@ -55,22 +57,32 @@ class NewPositions:
 
 
 class OrderCounts:
-    """Counts the orders that were received, and the deliveries that ended, from the outbox."""
+    """Counts the orders that were received, and the deliveries and attempts that ended, from the outbox."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._events = NewPositions(lambda: database.read(measurements.newest_event))
+        self._events = NewPositions(lambda: database.read(attempt_events.newest_position))
         self.received = 0
         self.ended: Counter[tuple[DeliveryStatus, str]] = Counter()
+        """The number of ended deliveries by status and carrier; the carrier is empty if no carrier was chosen."""
         self.rejected: Counter[str] = Counter()
+        self.attempts = ReportBuilder(divisions=(By.CARRIER,))
+        """The attempts that began since this process started."""
 
     def update(self, now: datetime) -> None:
         """Count the new events that are old enough. Raises DatabaseError."""
         for after, until in self._events.pages(now):
-            changes = self._database.read(measurements.order_changes, after, until)
-            self.received += changes.received
-            self.ended.update(changes.ended)
-            self.rejected.update(changes.rejected)
+            for event in self._database.read(attempt_events.between, after, until):
+                self.attempts.add(event)
+                if event.type is EventType.STATUS_CHANGED:
+                    self._count_change(event)
+
+    def _count_change(self, event: AttemptEvent) -> None:
+        self.received += event.sequence == 1
+        if event.status in FINAL and event.previous_status not in FINAL:
+            self.ended[event.status, event.carrier or ""] += 1
+            if event.status is DeliveryStatus.REJECTED:
+                self.rejected[event.reason or ""] += 1
 
 
 class CallCounts:

@@ -1,10 +1,11 @@
 """Metrics in Prometheus's text format, measured at each scrape.
 
-The collector measures four parts separately: the database, the bus, the limits (breakers and rate limits) and the
-queues. If a part does not answer within two seconds, its series are missing and `order_sync_metrics_up` is 0 for it.
-Every other series exists from the start, at zero.
+The collector measures five parts separately: the database, the bus, the limits (breakers and rate limits), the queues
+and the troubles. If a part does not answer within two seconds, its series are missing and `order_sync_metrics_up` is 0
+for it. Every other series exists from the start, at zero.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,12 +26,15 @@ from worker.database.accounts import EVERY_ACCOUNT, Pause
 from worker.database.database import Database
 from worker.database.measurements import BOUNDS, CallTimes, Measurements
 from worker.domain.delivery import Step
+from worker.domain.report import OUTCOMES, By, Figures, Milestone
 from worker.enqueue import TaskQueue
 from worker.http.account import ApiAccount
 from worker.http.call import Operation, Verdict
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
-from worker.services import sweep
+from worker.services.system_health import StoredState, stored_state
+from worker.services.system_troubles import SystemTrouble
+from worker.services.troubles import Troubles
 from worker.web.checks import Check, run_all
 from worker.web.counters import CallCounts, OrderCounts
 
@@ -39,6 +43,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 Labels = tuple[str, ...]
 """The values of a metric's labels, in the order of their names."""
+MINUTES = (5, 10, 15, 20, 30, 45, 60, 90, 120)
+"""The limits of the buckets of the histograms of times to the pickup and to the door."""
 PAUSED_BY = ("carrier", "database", "operator")
 NO_CARRIER = ""
 ANSWERS = (
@@ -85,6 +91,7 @@ class Parts:
     """Every account that is called, including the platform's."""
     operations: Mapping[str, Sequence[Operation]]
     """The operations of each carrier account."""
+    troubles: Troubles
     callers: Sequence[str]
     """The carrier accounts whose carriers send callbacks."""
     queues: Sequence[str]
@@ -100,14 +107,16 @@ class Parts:
     def measure_database(self) -> list[Metric]:
         """Return the metrics of the deliveries, the outbox, the callbacks and the sweep. Raises DatabaseError."""
         now = self.clock()
-        found = self.database.read(measurements.measure, self.callers, now, sweep.LEASE)
+        stored = self.database.read(stored_state)
+        found = self.database.read(measurements.measure, self.callers, now)
         self.orders.update(now)
         self.calls.update(now)
         return [
             *self._orders(),
+            *self._attempts(),
             *self._deliveries(found, now),
-            *self._work(found, now),
-            *self._carriers(found, now),
+            *self._work(stored, found, now),
+            *self._carriers(stored, found, now),
             self._calls(),
         ]
 
@@ -121,6 +130,16 @@ class Parts:
         rejected: dict[Labels, float] = {(reason,): 0 for reason in Reason}
         rejected |= {(reason,): count for reason, count in self.orders.rejected.items()}
         yield _counter("orders_rejected", "Deliveries that ended rejected, by reason", "reason", rejected)
+
+    def _attempts(self) -> Iterator[Metric]:
+        counted = {group.carrier: figures for group, figures in self.orders.attempts.build().by(By.CARRIER)}
+        figures = {name: Figures() for name in self.carriers} | counted
+        ended = {(name, outcome): each.ended[outcome] for name, each in figures.items() for outcome in OUTCOMES}
+        yield _counter("attempts_ended", "Orders that ended at a carrier, by outcome", "carrier outcome", ended)
+        for milestone in (Milestone.PICKUP, Milestone.DOOR):
+            text = f"Time from the carrier's answer to the {milestone}, of orders that ended"
+            minutes = {name: each.minutes[milestone] for name, each in figures.items()}
+            yield _histogram(f"time_to_{milestone}_seconds", text, minutes)
 
     def _deliveries(self, found: Measurements, now: datetime) -> Iterator[Metric]:
         open_: dict[Labels, float] = {(status,): 0 for status in DeliveryStatus if status not in FINAL}
@@ -136,24 +155,25 @@ class Parts:
         text = "Longest time since an active delivery was heard of"
         yield _gauge("read_age_seconds", text, "carrier", read)
 
-    def _work(self, found: Measurements, now: datetime) -> Iterator[Metric]:
+    def _work(self, stored: StoredState, found: Measurements, now: datetime) -> Iterator[Metric]:
         overdue: dict[Labels, float] = {
             (step, name): 0.0 for step in Step if step is not Step.ROUTE for name in self.carriers
         }
         overdue[Step.ROUTE, NO_CARRIER] = 0.0
-        overdue |= {(step, name or NO_CARRIER): _age(since, now) for (step, name), since in found.due_since.items()}
+        overdue |= {(each.step, each.carrier or NO_CARRIER): _age(each.at, now) for each in stored.oldest_steps}
         yield _gauge("step_overdue_seconds", "How long the oldest due step has waited", "step carrier", overdue)
-        swept_at = found.sweep_lease and sweep.swept_at(*found.sweep_lease)
-        yield _value("sweep_age_seconds", "Time since the last sweep", _age(swept_at, now) if swept_at else inf)
-        yield _value("events_unsent", "Events that are not yet on the bus", found.unsent_events)
-        yield _value("outbox_age_seconds", "Age of the oldest event not on the bus", _age(found.unsent_since, now))
+        sweep, outbox = stored.last_sweep, stored.unpublished
+        yield _value("sweep_age_seconds", "Time since the last sweep", _age(sweep.at if sweep else None, now, inf))
+        yield _value("events_unsent", "Events that are not yet on the bus", outbox.count)
+        yield _value("outbox_age_seconds", "Age of the oldest event not on the bus", _age(outbox.oldest, now))
         text = "Deliveries whose write-back to the platform is overdue or has failed"
         yield _value("write_backs_waiting", text, found.write_backs)
-        yield _value("dead_letters", "Messages that could not be read and wait for an operator", found.dead_letters)
+        letters = sum(each.count for each in stored.dead_letters)
+        yield _value("dead_letters", "Messages that could not be read and wait for an operator", letters)
 
-    def _carriers(self, found: Measurements, now: datetime) -> Iterator[Metric]:
+    def _carriers(self, stored: StoredState, found: Measurements, now: datetime) -> Iterator[Metric]:
         names = (*self.accounts, EVERY_ACCOUNT)
-        paused = {(name, by): 0 for name in names for by in PAUSED_BY} | _paused(found.paused)
+        paused = {(name, by): 0 for name in names for by in PAUSED_BY} | _paused(stored.pauses)
         yield _gauge("carrier_paused", "Paused accounts, by who paused them", "carrier by", paused)
         text = "Stored callbacks that are not yet applied"
         yield _value("callbacks_waiting", text, found.waiting_callbacks)
@@ -204,6 +224,12 @@ class Parts:
         depths = {(name,): depth for name, depth in self.queue.depths(self.queues).items()}
         return [_gauge("queue_depth", "Tasks that wait in a queue of the broker", "queue", depths)]
 
+    def measure_troubles(self) -> list[Metric]:
+        """Return how many causes need an operator. Raises DatabaseError."""
+        found: dict[Labels, float] = {(kind,): 0 for kind in (*AttentionReason, *SystemTrouble)}
+        found |= {(kind,): count for kind, count in Counter(each.kind for each in self.troubles.find()).items()}
+        return [_gauge("troubles", "Causes that need an operator, by kind", "kind", found)]
+
 
 class Metrics(Collector):
     """The collector of a deployment's metrics, and its registry."""
@@ -214,6 +240,7 @@ class Metrics(Collector):
             "bus": Check(parts.measure_bus),
             "limits": Check(parts.measure_limits),
             "queues": Check(parts.measure_queues),
+            "troubles": Check(parts.measure_troubles),
         }
         self._registry, self._answers = CollectorRegistry(), answers
         self._registry.register(self)
@@ -264,6 +291,16 @@ def _counter(name: str, description: str, labels: str, values: Mapping[Any, floa
     """Return a counter with a value for each combination of its labels."""
     family = CounterMetricFamily(f"order_sync_{name}", description, labels=labels.split())
     return _filled(family, values)
+
+
+def _histogram(name: str, description: str, minutes: Mapping[str, Counter[int]]) -> Metric:
+    """Return the histogram of durations for each carrier. `minutes` says how often each duration occurred."""
+    family = HistogramMetricFamily(f"order_sync_{name}", description, labels=["carrier"])
+    for carrier, counts in minutes.items():
+        buckets = [(f"{60.0 * limit}", sum(counts[each] for each in counts if each <= limit)) for limit in MINUTES]
+        total = 60 * sum(each * count for each, count in counts.items())
+        family.add_metric([carrier], [*buckets, ("+Inf", counts.total())], total)
+    return family
 
 
 def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[Any, float]) -> Metric:

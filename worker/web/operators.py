@@ -48,6 +48,7 @@ def _parts(container: Container) -> Parts:
         container.queue,
         container.api_accounts,
         operations={name: codec.capabilities.operations for name, codec in container.codecs.items()},
+        troubles=container.troubles,
         callers=tuple(name for name, codec in container.codecs.items() if codec.capabilities.callbacks != "none"),
         queues=tuple(container.app.amqp.queues),
         clock=container.clock,

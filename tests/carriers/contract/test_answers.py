@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.status import FINAL, DeliveryStatus
 from tests.carriers.contract.subjects import SUBJECTS, Subject
 from tests.carriers.sample import NOW
-from worker.carriers.abilities import Amends, Labels, LocatesCourier, Quotes, VerifiesAccount
+from worker.carriers.abilities import Amends, Labels, ListsOrders, LocatesCourier, Quotes, VerifiesAccount
 from worker.carriers.port import AttemptView, Booked, Callback, Observation, Reading
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
 from worker.http.call import Call, Reply
@@ -169,6 +169,32 @@ def test_an_order_that_a_read_does_not_show_has_not_ended(subject: Subject) -> N
 def test_an_unknown_status_is_kept_and_never_interpreted(subject: Subject) -> None:
     seen = read(subject, subject.with_unknown_status)[subject.attempt.id]
     assert [each.raw.code for each in seen if each.status is None and each.raw] == [subject.unknown_status]
+
+
+@subjects
+def test_a_list_shows_an_order_of_ours_and_nothing_of_its_customer(subject: Subject) -> None:
+    codec, unanswered = subject.codec, subject.unanswered
+    for call in codec.list_near(unanswered, NOW) if isinstance(codec, ListsOrders) else []:
+        assert isinstance(codec, ListsOrders)
+        for reply in (subject.tracked, subject.with_unknown_status):
+            first, second = (codec.read_near(call, reply, unanswered, NOW) for _ in range(2))
+            assert first == second
+            assert [(each.ref, each.attempt_ids) for each in first.orders] == [
+                (subject.ref, frozenset({unanswered.id}))
+            ]
+            assert [word for word in ("Jane", "20304050", "Nørregade", "900000001") if word in repr(first)] == []
+        assert codec.read_near(call, subject.not_found, unanswered, NOW).orders == ()
+
+
+@subjects
+@undocumented
+def test_an_unreadable_list_is_never_an_empty_one(subject: Subject, reply: Reply) -> None:
+    codec, unanswered = subject.codec, subject.unanswered
+    if not isinstance(codec, ListsOrders):
+        return
+    for call in codec.list_near(unanswered, NOW):
+        error = result_of(lambda call=call: codec.read_near(call, reply, unanswered, NOW))  # type: ignore[misc]
+        assert isinstance(error, Unavailable | Unreadable)
 
 
 # --- cancels ---

@@ -11,7 +11,7 @@ from schemas.status import Reason
 from tests.carriers.contract.subjects import SECRET, SUBJECTS, Subject
 from tests.carriers.sample import NOW
 from worker.carriers import KINDS
-from worker.carriers.abilities import Amends, Labels, LocatesCourier, Quotes
+from worker.carriers.abilities import Amends, Labels, ListsOrders, LocatesCourier, NamesOrders, Quotes
 from worker.carriers.port import Callback
 from worker.errors import Forged, Refused
 from worker.http.call import HARMLESS, Call, Operation
@@ -36,6 +36,8 @@ def calls(subject: Subject) -> Iterator[Call]:
         yield from (codec.labels(attempt, "pdf"), codec.labels(attempt, "zpl"))
     if isinstance(codec, LocatesCourier):
         yield codec.locate(attempt)
+    if isinstance(codec, ListsOrders):
+        yield from codec.list_near(subject.unanswered, NOW)
     yield from amendments(subject)
 
 
@@ -94,6 +96,17 @@ def test_a_get_request_is_harmless_except_the_cancel_at_cervo(subject: Subject) 
         for call in calls(subject)
         if call.method == "GET" and (call.operation in HARMLESS or subject.codec.kind == "cervo")  # C-45
     ]
+
+
+@subjects
+def test_an_order_is_named_on_the_carriers_screen_without_the_customers_data(subject: Subject) -> None:
+    codec, unanswered = subject.codec, subject.unanswered
+    if not isinstance(codec, NamesOrders):
+        return
+    names = codec.sent_names(unanswered)
+    text = " ".join(names.values())
+    assert str(unanswered.id) in text or unanswered.reference in text
+    assert [word for word in PERSONAL if word in text] == []
 
 
 @subjects

@@ -3,6 +3,7 @@
 import fakeredis
 import pytest
 
+from tests.sample_store import STORE
 from tests.services.simulation import Simulation
 from tests.web.desk.conftest import Open
 from tests.web.desk.operator_browser import Browser
@@ -11,20 +12,6 @@ from worker.bus.streams import Bus
 from worker.database import accounts, operator_actions, shops
 from worker.domain.trouble import Action
 from worker.web.desk.actions import ACTION_FORMS
-
-STORE = """
-[stores.77]
-name = "Pizzeria"
-phone = "+4566112233"
-street = "Vestergade 1"
-postal_code = "5000"
-city = "Odense C"
-country = "DK"
-latitude = 55.3957969
-longitude = 10.3912053
-timezone = "Europe/Copenhagen"
-carriers = ["cervo"]
-"""
 
 
 def recorded(simulation: Simulation) -> list[tuple[str, str, str, str | None]]:

@@ -19,14 +19,17 @@ class Clockwork:
 
     def __init__(self) -> None:
         self.value: Callable[[], object] = lambda: 0
-        self.reads = 0
+        self.reads = self.forgotten = 0
         self._turn = asyncio.Semaphore(0)
         self._paused = asyncio.Semaphore(0)
-        self.live = Live(self._read, self._pause)
+        self.live = Live(self._read, self._forget, self._pause)
 
     def _read(self) -> object:
         self.reads += 1
         return self.value()
+
+    def _forget(self) -> None:
+        self.forgotten += 1
 
     async def _pause(self, _seconds: float) -> None:
         self._paused.release()
@@ -67,6 +70,21 @@ def test_every_open_page_is_told_of_a_change_by_one_task() -> None:
         told = [(await waiting).event for _, waiting in pages]
         assert (told, clockwork.reads) == (["changed", "changed"], 3)
         await close(*pages)
+
+    asyncio.run(story())
+
+
+def test_what_was_measured_before_a_change_is_forgotten_before_a_page_loads_again() -> None:
+    async def story() -> None:
+        clockwork = Clockwork()
+        page, waiting = clockwork.open()
+        await clockwork.poll()
+        assert clockwork.forgotten == 0
+        clockwork.value = change(1)
+        await clockwork.poll()
+        await waiting
+        assert clockwork.forgotten == 1
+        await close((page, waiting))
 
     asyncio.run(story())
 

@@ -15,7 +15,7 @@ from worker.database import accounts, operator_actions
 from worker.domain.delivery import Change
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
-from worker.web.desk.pages import countdown, masked
+from worker.web.desk.pages import countdown
 
 HOSTILE = "<script>alert(1)</script>\u202e<img src=x onerror=alert(1)>"
 
@@ -241,7 +241,3 @@ def test_an_address_without_a_page_says_so(browser: Browser, path: str) -> None:
 )
 def test_a_deadline_counts_down(simulation: Simulation, seconds: int, text: str) -> None:
     assert countdown(simulation.now + timedelta(seconds=seconds), simulation.now) == text
-
-
-def test_a_phone_number_is_masked() -> None:
-    assert [masked("+966500000012"), masked(None)] == ["•••12", ""]

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import ClassVar
 
 from schemas.status import DeliveryStatus, Reason
+from worker.carriers.abilities import Listing
 from worker.carriers.account import CarrierAccount
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.borzo.amendment import edit_order
 from worker.carriers.borzo.attempt_state import AttemptMemory
 from worker.carriers.borzo.callbacks import SIGNATURE_HEADER, read_event, read_key, verify_signature
 from worker.carriers.borzo.errors import ErrorClass, parse_problem, write_error
+from worker.carriers.borzo.listed_orders import compare_orders
 from worker.carriers.borzo.listing import (
     CHUNK,
     PAGE,
@@ -122,6 +124,25 @@ class Borzo(Queries):
             next_page=self._next_page(rest + groups, attempts),
         )
 
+    def sent_names(self, attempt: AttemptView) -> dict[str, str]:
+        """Return our reference, and the order's number in the note to the courier."""
+        return {"client_order_id": attempt.reference, "note": f"Order {attempt.order.number}"}
+
+    def list_near(self, attempt: AttemptView, now: datetime) -> list[Call]:  # noqa: ARG002 - the ability's signature
+        """Build the request for the newest orders; further pages lead back to the create (Borzo, "List of orders")."""
+        return [self._list_newest([attempt], Position(), Operation.QUERY)]
+
+    def read_near(self, call: Call, reply: Reply, attempt: AttemptView, now: datetime) -> Listing:
+        """Return the orders of one page, compared with the attempt."""
+        raw_orders = orders_in(reply, now)
+        result = search(raw_orders, Position.load(call.context), [attempt], total_in(reply))
+        following = result.next_position
+        return Listing(
+            compare_orders(raw_orders, attempt),
+            complete=result.proves_absence,
+            next_page=self._list_newest([attempt], following, Operation.QUERY) if following else None,
+        )
+
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:  # noqa: ARG002 - the port's signature
         """Raise Refused, because Borzo makes no offers."""
         raise Refused(Reason.UNKNOWN, "Borzo offers nothing to confirm")
@@ -228,13 +249,15 @@ class Borzo(Queries):
         call = self.get(Operation.READ, "orders", (*(("order_id[]", ref) for ref in group), *count))
         return replace(call, attempt_ids=attempt_ids, context=dump_groups(later))
 
-    def _list_newest(self, attempts: Sequence[AttemptView], position: Position) -> Call:
+    def _list_newest(
+        self, attempts: Sequence[AttemptView], position: Position, operation: Operation = Operation.FIND
+    ) -> Call:
         """Build the request for one page.
 
         Further pages need `offset` and `count`. The document lacks them, but public integrations use them.
         """
         window = (("offset", str(position.offset)), ("count", str(PAGE))) if position.offset else ()
-        call = self.get(Operation.FIND, "orders", window)
+        call = self.get(operation, "orders", window)
         return replace(call, attempt_ids=tuple(attempt.id for attempt in attempts), context=position.dump())
 
 

@@ -160,6 +160,26 @@ class RawOrder(Wire):
     points: Annotated[tuple[RawPoint, ...], BeforeValidator(objects_in)] = ()
 
 
+class RawContact(Wire):
+    """The contact person at a point (Borzo, "Point parameters")."""
+
+    phone: Annotated[Line, Field(repr=False)] = None
+
+
+class RawListedPoint(RawPoint):
+    """A point with the fields by which an operator's order is recognised. They are compared and not kept (B-55)."""
+
+    address: Annotated[Line, Field(repr=False)] = None
+    contact_person: Annotated[RawContact | None, Lenient] = None
+    required_start_datetime: Moment = None
+
+
+class RawListedOrder(RawOrder):
+    """An order of the list, with such points."""
+
+    points: Annotated[tuple[RawListedPoint, ...], BeforeValidator(objects_in)] = ()
+
+
 class RawPrice(Wire):
     """The price of a calculated order; its order id belongs to no order (Borzo, "Order price calculation", B-20)."""
 
@@ -228,6 +248,14 @@ def parse_order(raw_order: object) -> RawOrder | None:
     """Return one order; None when it has no usable `order_id`."""
     try:
         return RawOrder.model_validate(raw_order)
+    except (ValueError, PydanticCustomError):
+        return None
+
+
+def parse_listed_order(raw_order: object) -> RawListedOrder | None:
+    """Return one order of the list with its addresses and contacts; None when it has no usable `order_id`."""
+    try:
+        return RawListedOrder.model_validate(raw_order)
     except (ValueError, PydanticCustomError):
         return None
 

@@ -13,7 +13,7 @@ from worker.carriers.account import CarrierAccount
 from worker.carriers.cervo.account import CervoAccount
 from worker.carriers.cervo.errors import check_cancel, check_create, check_probe, check_read
 from worker.carriers.cervo.observations import observe_callback, observe_order, record_cancel_reason
-from worker.carriers.cervo.request import check_order, create_body
+from worker.carriers.cervo.request import check_order, create_body, printed_number
 from worker.carriers.cervo.status import meanings
 from worker.carriers.cervo.wire import CallbackFields, is_order_id, parse_callback, parse_order, parse_order_id
 from worker.carriers.port import (
@@ -114,6 +114,10 @@ class Cervo:
                 if attempt.id in call.attempt_ids
             }
         )
+
+    def sent_names(self, attempt: AttemptView) -> dict[str, str]:
+        """Return the two ids of the create, because Cervo's orders cannot be listed (C-10, C-11, C-23)."""
+        return {"order_id": printed_number(attempt.order, attempt.number), "id": str(attempt.id)}
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Never:  # noqa: ARG002 - the port's signature
         """Raise Refused, because Cervo makes no offers."""

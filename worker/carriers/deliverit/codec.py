@@ -11,6 +11,7 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from schemas.status import DeliveryStatus, Reason
+from worker.carriers.abilities import Listing
 from worker.carriers.account import CarrierAccount
 from worker.carriers.deliverit import attempt_state as state
 from worker.carriers.deliverit.account import DeliverItAccount
@@ -23,6 +24,7 @@ from worker.carriers.deliverit.errors import (
     parse_answer,
     unreadable,
 )
+from worker.carriers.deliverit.listed_orders import compare_rows
 from worker.carriers.deliverit.observations import DriverOrderReader
 from worker.carriers.deliverit.request import TRANSFER, Requests, check_driver_order, check_transfer
 from worker.carriers.deliverit.status import CANCEL_REFUSALS, MEANINGS
@@ -146,6 +148,20 @@ class DeliverIt:
             return Reading({attempt.id: (self._transfers.read_repeated_create(reply),) for attempt in attempts})
         day = parse_day_list(reply, self._requests.company, self._zone)
         return read_day_list(call, day, attempts, now, self._zone)
+
+    def sent_names(self, attempt: AttemptView) -> dict[str, str]:
+        """Return the beginning of the remarks (D-10)."""
+        return {"remarks": f"#{attempt.reference}", "order number": attempt.order.number}
+
+    def list_near(self, attempt: AttemptView, now: datetime) -> list[Call]:
+        """Build the requests for the day lists; return none in transfer mode, because they show no transfer (D-70)."""
+        return [] if self._transfer_mode else self._requests.day_lists(Operation.QUERY, [attempt], now)
+
+    def read_near(self, call: Call, reply: Reply, attempt: AttemptView, now: datetime) -> Listing:
+        """Return the orders of one day, compared with the attempt."""
+        check_read(reply, now)
+        day = parse_day_list(reply, self._requests.company, self._zone)
+        return Listing(compare_rows(day.rows, attempt, call.context, now, self._zone), complete=day.complete)
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
         """Build the call that accepts or denies an offered time ("Accept push", "Deny push").

@@ -41,7 +41,7 @@ class DayList:
     """The rows of one day, indexed by their identifiers. `complete` is false when any row was unreadable."""
 
     def __init__(self, rows: Sequence[Row] = (), *, complete: bool = True) -> None:
-        self.complete = complete
+        self.rows, self.complete = rows, complete
         self._index: defaultdict[str, list[Row]] = defaultdict(list)
         for row in rows:
             for key in _index_keys(row):

@@ -215,7 +215,7 @@ def _encode(fields: Mapping[str, str], encoding: str, types: Types) -> tuple[str
     return "application/json", json.dumps(values, ensure_ascii=False).encode()
 
 
-def _split_street(street: str) -> tuple[str, str]:
+def split_street(street: str) -> tuple[str, str]:
     """Return the street with its number, and separately the floor and the door.
 
     In the field for the street, the floor and the door would mislead the carrier's map (D-12).
@@ -232,7 +232,7 @@ def _remarks(subject: Booking | AttemptView, *first: str) -> str:
     texts = (
         *first,
         extension,
-        _split_street(order.dropoff.street)[1],
+        split_street(order.dropoff.street)[1],
         order.dropoff.unit,
         order.dropoff.notes,
         order.notes,
@@ -265,7 +265,7 @@ def _check_pickup(pickup_at: datetime) -> None:
 
 
 def _street(order: Order) -> str:
-    return _split_street(order.dropoff.street)[0] or _refuse("dropoff.street")
+    return split_street(order.dropoff.street)[0] or _refuse("dropoff.street")
 
 
 def _postal_code(order: Order) -> str:

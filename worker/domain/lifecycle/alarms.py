@@ -8,6 +8,7 @@ from schemas.status import AttemptState, AttentionReason, Cause, Reason
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Change, Delivery, Step, replace
+from worker.domain.lifecycle.cancellation import report_refused_cancel
 from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.routing import reject
 from worker.domain.planner import Alarm, alarms, candidates
@@ -36,14 +37,17 @@ def give_way(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change
     """Let another due step go first if nobody has run the next step for `OVERDUE`. None when nothing changes.
 
     The next step may wait for the full queue of one carrier while the other step is about another carrier. An operator
-    is requested if the next step is the cancel of a surplus courier that is known for `SURPLUS_ESCALATION`.
+    is requested if the next step is the cancel of a surplus courier that is known for `SURPLUS_ESCALATION`, or the read
+    after such a cancel was refused.
     """
     attempt, due_at = delivery.step_attempt, delivery.next_run_at
     if due_at is None or now - due_at < schedule.OVERDUE:
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
     long_surplus = attempt is not None and attempt.surplus and now - attempt.changed_at >= schedule.SURPLUS_ESCALATION
-    if long_surplus and delivery.step is Step.CANCEL:
+    if attempt is not None and attempt.surplus and attempt.cancel_refused:
+        report_refused_cancel(change, attempt)
+    elif long_surplus and delivery.step is Step.CANCEL:
         change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
     if any(each.at <= now and each.attempt != delivery.step_attempt_id for each in candidates(delivery, terms, now)):
         later = now + schedule.OVERDUE
@@ -60,6 +64,9 @@ def _give(change: ChangeBuilder, alarm: Alarm) -> None:
         change.add_event(EventType.STALLED)
     elif alarm is Alarm.GIVEN_UP:
         reject(change, Reason.DEADLINE_PASSED)  # the food is cold by now
+    elif alarm is Alarm.CANCEL_REFUSED:
+        assert change.delivery.active is not None  # noqa: S101 - only an active attempt has this alarm
+        report_refused_cancel(change, change.delivery.active)
     else:
         change.request_attention(ATTENTION[alarm])
 

@@ -6,7 +6,7 @@ An intent is recorded before the first byte of its call is sent.
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from schemas.status import AttemptState, AttentionReason, Cause
+from schemas.status import AttemptState, Cause
 from worker.carriers.port import Observation
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
@@ -110,10 +110,8 @@ def apply_cancel_outcome(
     A read still has to confirm an accepted cancel. The exception is an attempt in the state `awaiting_confirmation`: an
     observation in the carrier's answer is applied at once, because no later read would show the cancel (D-78).
 
-    A refusal has one of three results. If a cancel request that allows a fee came during the call, the carrier is asked
-    again. Otherwise, if this was the first request, the courier is still followed, and the refusal is published (for a
-    surplus courier, an operator is requested). After a repeated request, reads check whether an earlier request
-    succeeded.
+    After a refusal, the order is read at once. The read also shows whether an earlier request with an unknown outcome
+    has succeeded. If a cancel request that allows a fee came during the call, the carrier is asked again instead.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -129,37 +127,25 @@ def apply_cancel_outcome(
             back_off(change, outcome, change.update_attempt(unsent))
         case Refused() if attempt.cancel_requested_at is None and not attempt.surplus:
             request_again(change, attempt)  # a request that allows a fee came during this call
-        case Refused() if attempt.cancel_requests <= 1:
-            _report_refused_cancel(change, attempt, outcome)
+        case Refused():
+            attempt = change.update_attempt(replace(attempt, last_error=str(outcome)))
+            record_refusal(change, attempt, outcome.text or None, outcome.reason)
+            if not attempt.surplus:
+                abandon_if_too_late(change, change.latest(attempt))
         case _:
             _await_confirming_read(change, attempt, outcome)
     return change.build()
 
 
 def _await_confirming_read(change: ChangeBuilder, attempt: Attempt, outcome: Observation | CarrierError | None) -> None:
-    """Schedule the first read after a cancel request that may have taken effect.
-
-    If the carrier refuses a repeated request, it is not asked again, because an earlier request may have succeeded.
-    """
-    failed, refused = isinstance(outcome, CarrierError), isinstance(outcome, Refused)
+    """Schedule the first read after a cancel request that may have taken effect."""
+    failed = isinstance(outcome, CarrierError)
     change.update_attempt(
         replace(
             attempt,
             cancel_requested_at=attempt.cancel_requested_at or change.now,
             cancel_accepted=not failed,
-            cancel_requests=schedule.CANCEL_REQUESTS if refused else attempt.cancel_requests,
             last_error=str(outcome) if failed else attempt.last_error,
             wait_until=change.now + timedelta(seconds=schedule.CANCEL_CHECKS[0]),
         )
     )
-
-
-def _report_refused_cancel(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    attempt = change.update_attempt(replace(attempt, last_error=str(error)))
-    if attempt.surplus:
-        later = change.now + schedule.SURPLUS_READ_INTERVAL
-        attempt = change.update_attempt(replace(attempt, cancel_refused=True, wait_until=later))
-        change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
-    else:
-        record_refusal(change, attempt, error.text or None, error.reason)
-        abandon_if_too_late(change, change.latest(attempt))

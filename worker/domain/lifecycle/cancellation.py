@@ -63,7 +63,7 @@ def request_again(change: ChangeBuilder, attempt: Attempt) -> Attempt:
     Return the attempt.
     """
     change.clear_attention({AttentionReason.CANCEL_REFUSED})
-    again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
+    again = replace(attempt, cancel_refused_at=None, cancel_requested_at=None, cancel_requests=0)
     return change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
 
 
@@ -99,12 +99,16 @@ def refuse_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
 def record_refusal(
     change: ChangeBuilder, attempt: Attempt, reason_text: str | None, reason: Reason | None = None
 ) -> None:
-    """Publish that a cancel was refused. Request an immediate read, which shows whether the order continues.
+    """Publish that a cancel was refused, and request an immediate read, which shows whether the order continues.
 
-    A read that began before the refusal is ignored, because the refusal may be about a new courier.
+    A read that began before the refusal is ignored, because the refusal may be about a new courier. The refusal of a
+    surplus courier's cancel is not published, because nobody but us has requested that cancel.
     """
-    attempt = change.update_attempt(replace(attempt, cancel_refused=True, cancel_checks=0, wait_until=change.now))
-    change.add_event(EventType.CANCEL_REFUSED, attempt, reason=reason, reason_text=reason_text)
+    attempt = change.update_attempt(
+        replace(attempt, cancel_refused_at=change.now, cancel_checks=0, wait_until=change.now)
+    )
+    if not attempt.surplus:
+        change.add_event(EventType.CANCEL_REFUSED, attempt, reason=reason, reason_text=reason_text)
     change.prompt_read(attempt)
 
 
@@ -136,8 +140,8 @@ def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> Non
 
     `shown` is whether the read showed the order. A read that began before the attempt's `wait_until` is ignored.
 
-    * After a refused cancel, the first read that shows the order requests an operator. For a surplus courier, the
-      refusal itself has requested an operator.
+    * After a refused cancel, the first read that shows the order requests an operator. For a surplus courier, so does
+      a read that does not show the order.
     * After an unanswered cancel, a read that shows the order causes another request, up to `CANCEL_REQUESTS` requests.
       If the courier has the goods, the cancel is refused instead.
     * Any other cancel that was not refused is checked again at later reads (`CANCEL_CHECKS`). If the last check does
@@ -146,17 +150,27 @@ def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> Non
     """
     if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return
-    if attempt.cancel_refused and shown and not attempt.surplus and not attempt.cancel_checks:
-        attempt = change.update_attempt(replace(attempt, cancel_checks=1))
-        change.request_attention(AttentionReason.CANCEL_REFUSED, attempt)
-    elif attempt.cancel_requested_at is None or attempt.cancel_refused:
-        _pause(change, attempt)
+    if attempt.cancel_refused and (shown or attempt.surplus):
+        report_refused_cancel(change, attempt)
+    if attempt.cancel_requested_at is None or attempt.cancel_refused:
+        _pause(change, change.latest(attempt))
     elif shown and not attempt.cancel_accepted and attempt.cancel_requests < schedule.CANCEL_REQUESTS:
         attempt = change.update_attempt(replace(attempt, cancel_requested_at=None, wait_until=None))
         if attempt.rank >= GOODS_WITH_COURIER and change.delivery.cancel_request is not None and not attempt.surplus:
             refuse_cancel(change, attempt)
     else:
         _verify(change, attempt)
+
+
+def report_refused_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Request an operator after a refused cancel, once for each refusal."""
+    if attempt.cancel_checks > 0:
+        return
+    attempt = change.update_attempt(replace(attempt, cancel_checks=1))
+    if attempt.surplus:
+        change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
+    else:
+        change.request_attention(AttentionReason.CANCEL_REFUSED, attempt)
 
 
 def _pause(change: ChangeBuilder, attempt: Attempt) -> None:

@@ -12,7 +12,7 @@ from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Step, replace
 from worker.domain.lifecycle.amendment import record_read_between
-from worker.domain.lifecycle.cancellation import check_cancel
+from worker.domain.lifecycle.cancellation import check_cancel, report_refused_cancel
 from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.reopening import count_follow_up
 from worker.domain.lifecycle.routing import fail_over
@@ -152,7 +152,9 @@ def _back_off_alone(change: ChangeBuilder, error: CarrierError, attempt: Attempt
     prompted_at = wait_until if attempt.prompted_at else None
     attempt = change.update_attempt(replace(attempt, wait_until=wait_until, prompted_at=prompted_at))
     overdue = change.now - attempt.changed_at >= schedule.SURPLUS_ESCALATION or attempt.carrier not in change.terms
-    if attempt.live and overdue:
+    if attempt.live and attempt.cancel_refused:
+        report_refused_cancel(change, attempt)
+    elif attempt.live and overdue:
         change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
 
 

@@ -58,7 +58,7 @@ def reset_on_reopen(attempt: Attempt) -> Attempt:
         cancel_requested_at=None,
         cancel_requests=0,
         cancel_checks=0,
-        cancel_refused=False,
+        cancel_refused_at=None,
         cancel_accepted=False,
         contradicting_status=None,
         contradicted_at=None,

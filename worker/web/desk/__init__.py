@@ -36,6 +36,7 @@ from worker.web.desk.delivery import DeliveryPage
 from worker.web.desk.live import Live
 from worker.web.desk.login import Login
 from worker.web.desk.pages import Pages, Snapshot, environment
+from worker.web.desk.report import ReportPage
 from worker.web.desk.views import Views
 
 STATIC = Path(__file__).parent / "static"
@@ -51,7 +52,7 @@ def build(
     pages = Pages(environment(), container.clock, snapshot)
     login, views, actions = Login(users, pages), Views(container, pages), Actions(container, pages)
     delivery = DeliveryPage(container, pages)
-    live = Live(lambda: container.database.read(diagnostics.pulse))
+    live = Live(lambda: container.database.read(diagnostics.pulse), snapshot.forget)
     return Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -63,7 +64,9 @@ def build(
             Route("/deliveries/{id}", delivery.show),
             Route("/deliveries/{id}/explain", delivery.explain),
             Route("/deliveries/{id}/customer", post(bodies, delivery.show_customer), methods=["POST"]),
+            Route("/deliveries/{id}/candidates", post(bodies, delivery.show_candidates), methods=["POST"]),
             Route("/carriers", views.carriers),
+            Route("/carriers/report", ReportPage(container, pages, ticks).show),
             Route("/messages", views.messages),
             Route("/messages/{id}", views.message),
             Route("/messages/{id}", post(bodies, views.message_text), methods=["POST"]),

@@ -267,6 +267,12 @@ def _choice(trouble: Trouble, action: Action) -> Choice:
     return Choice(f"{label}…", f"/do/{SLUGS[action]}?{urlencode({'trouble': trouble.key})}")
 
 
+def choose(delivery: Delivery, ref: str) -> Choice:
+    """Return the button that follows a delivery under an id of its carrier."""
+    query = urlencode({"delivery": delivery.id, "ref": ref})
+    return Choice("It is this one…", f"/do/{SLUGS[Action.RESOLVE_EXISTS]}?{query}")
+
+
 def possible_actions(delivery: Delivery) -> list[Choice]:
     """Return the buttons of a delivery's page."""
     return [
@@ -299,6 +305,7 @@ class Target:
     name: str
     note: str = ""
     blocker: str | None = None
+    risk: str = ""
 
 
 @dataclass(frozen=True)
@@ -340,14 +347,22 @@ class Actions:
         submission = Submission(
             preview.action, by, form, preview.targets[0].id if preview.targets else "", preview.subject
         )
-        refused = [
-            (each, why)
-            for each in preview.targets
-            if (why := preview.action_form.do(self.services, submission, each.id))
-        ]
+        with log.about(user=by.name, action=preview.action.value):
+            refused = [
+                (each, why)
+                for each in preview.targets
+                if (why := preview.action_form.do(self.services, submission, each.id))
+            ]
         self.pages.snapshot.forget()
         done = len(preview.targets) - len(refused)
-        logger.info("desk.acted", user=by.name, action=preview.action.value, done=done, refused=len(refused))
+        logger.info(
+            "desk.acted",
+            user=by.name,
+            action=preview.action.value,
+            done=done,
+            refused=len(refused),
+            targets=[each.id for each in preview.targets],
+        )
         if refused and not done:
             text = "; ".join(f"{each.name}: {why}" for each, why in refused)
             again = replace(preview, error=f"Nothing was done. {text}"[:MAX_NOTICE], values=dict(form.items()))
@@ -384,7 +399,7 @@ class Actions:
             targets = targets[:1]
         subject = given.get("subject") or (trouble.subject if trouble else "") or ""
         store = (trouble.store_id if trouble else "") or ""
-        values = {"stores": STORE_TEMPLATE.format(store=store or "ID")}
+        values = {"stores": STORE_TEMPLATE.format(store=store or "ID"), "ref": given.get("ref", "")}
         return Preview(action, action_form, targets, storable(subject), store, back, total, values)
 
     def _trouble(self, given: Form) -> Trouble | None:
@@ -399,6 +414,7 @@ class Actions:
                 f"order {each.order.order_id}",
                 f"store {each.order.store_id}, {each.status.value}, {each.carrier or 'no carrier'}",
                 self.services.decisions.retry_blocker(each) if action is Action.RETRY else None,
+                self.services.candidates.risk_of_haste(each) if action is Action.RESOLVE_ABSENT else "",
             )
             for each in found
         )

@@ -12,12 +12,13 @@ from worker.carriers.port import reference_of
 from worker.container import Container
 from worker.database import deliveries
 from worker.domain import lifecycle
+from worker.domain.candidates import unidentified_attempt
 from worker.domain.delivery import Delivery, Step
 from worker.domain.operator import Operator
 from worker.domain.trouble import deadline_of
 from worker.durations import age, time_left
 from worker.web.desk.access import Form
-from worker.web.desk.actions import possible_actions
+from worker.web.desk.actions import choose, possible_actions
 from worker.web.desk.pages import Pages, storable
 
 READS = frozenset({Step.TRACK, Step.RECONCILE})
@@ -38,9 +39,7 @@ class DeliveryPage:
         """Show what today's code and settings decide about the stored inputs of a delivery."""
         delivery = self._find(request)
         found = self.services.explanations.of(delivery)
-        return self.pages.render(
-            request, "explain.html", delivery=delivery, findings=found, zone=ZoneInfo(_zone(delivery))
-        )
+        return self.pages.render(request, "explain.html", delivery=delivery, findings=found, zone=_zone(delivery))
 
     def show_customer(self, request: Request, form: Form) -> Response:
         """Show a delivery with the customer's data, and record who asked for them, and why."""
@@ -48,6 +47,29 @@ class DeliveryPage:
         by = Operator(request.scope["user"], form.get("reason", "").strip())
         self.services.operations.show_customer(delivery.id, by)
         return self._page(request, delivery, customer=True)
+
+    def show_candidates(self, request: Request, _form: Form) -> Response:
+        """Ask the carrier for the orders near the create of a delivery whose carrier's id is not known, and show them.
+
+        This is a form and not a link, because it uses calls of the account's rate limit.
+        """
+        delivery = self._find(request)
+        search = self.services.candidates.search(delivery)
+        if search is None:
+            raise HTTPException(404, "There is nothing left to look for: the carrier's number is known.")
+        buttons = [
+            [choose(delivery, each.order.ref)] if each.blocker is None and each.order.ref else []
+            for each in search.candidates
+        ]
+        return self.pages.render(
+            request,
+            "candidates.html",
+            delivery=delivery,
+            search=search,
+            rows=list(zip(search.candidates, buttons, strict=True)),
+            actions=possible_actions(delivery),
+            zone=_zone(delivery),
+        )
 
     def _find(self, request: Request) -> Delivery:
         found = self.services.database.read(deliveries.load, [storable(request.path_params["id"])])
@@ -62,7 +84,8 @@ class DeliveryPage:
             "delivery.html",
             delivery=delivery,
             customer=customer,
-            zone=ZoneInfo(_zone(delivery)),
+            zone=_zone(delivery),
+            unidentified=unidentified_attempt(delivery),
             truth=truth_of(delivery, now),
             deadline=deadline_of(delivery, terms),
             actions=possible_actions(delivery),
@@ -72,8 +95,8 @@ class DeliveryPage:
         )
 
 
-def _zone(delivery: Delivery) -> str:
-    return delivery.store.timezone if delivery.store else "UTC"
+def _zone(delivery: Delivery) -> ZoneInfo:
+    return ZoneInfo(delivery.store.timezone if delivery.store else "UTC")
 
 
 def truth_of(delivery: Delivery, now: datetime) -> str:

@@ -22,14 +22,18 @@ MOST_PAGES = 100
 
 
 class Live:
-    """Tell open pages that something has changed. `pulse` returns another value after every change."""
+    """Notify open pages of changes. `pulse` returns another value after every change.
+
+    `forget` is called before the pages are notified, so that none of them is answered with what was measured before.
+    """
 
     def __init__(
         self,
         pulse: Callable[[], object],
+        forget: Callable[[], None],
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._pulse, self._pause = pulse, pause
+        self._pulse, self._forget, self._pause = pulse, forget, pause
         self._pages: set[asyncio.Event] = set()
         self._polling: asyncio.Task[None] | None = None
 
@@ -63,6 +67,7 @@ class Live:
             quiet += 1
             if found != known or quiet == QUIET_POLLS:
                 known, quiet = found, 0
+                await run_in_threadpool(self._forget)
                 for page in self._pages:
                     page.set()
 

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from schemas.phones import masked
 from worker.clock import Clock
 from worker.domain.trouble import Severity, Trouble
 from worker.durations import age, duration, time_left
@@ -33,11 +34,6 @@ def countdown(moment: datetime | None, now: datetime) -> str:
         return time_left(moment, now)
     text = f"{abs(seconds) // 60}:{abs(seconds) % 60:02}"
     return f"in {text}" if seconds >= 0 else f"{text} ago"
-
-
-def masked(text: str | None) -> str:
-    """Return a telephone number of which only the last two digits are shown; empty without a number."""
-    return f"•••{text[-2:]}" if text else ""
 
 
 def words(name: str) -> str:

@@ -193,6 +193,8 @@ def upgrade() -> None:
         sa.Column("order_id", sa.String(), nullable=True),
         sa.Column("fetch_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("traceparent", sa.String(), nullable=True),
+        sa.Column("tracestate", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("source", "message_id"),
     )
     op.create_index(

@@ -7,7 +7,9 @@ let again = false;
 
 function isBusy() {
   const field = document.activeElement;
-  return field !== null && field.matches("[data-live] input, [data-live] select, [data-live] textarea");
+  const selection = document.getSelection();
+  return (field !== null && field.matches("[data-live] input, [data-live] select, [data-live] textarea"))
+    || (!selection.isCollapsed && live().some((part) => selection.containsNode(part, true)));
 }
 
 async function refresh() {
@@ -24,20 +26,35 @@ async function refresh() {
   }
 }
 
+// What an operator has opened, scrolled or focused in the live parts.
+function touched() {
+  return [...document.querySelectorAll("[data-live] :is(a, summary, details, [tabindex])")];
+}
+
+function mark(each) {
+  return `${each.tagName} ${each.getAttribute("href") ?? each.getAttribute("aria-label") ?? each.closest("[id]").id}`;
+}
+
 function replace(page) {
-  const focused = document.activeElement && document.activeElement.closest("[data-live]") ? document.activeElement : null;
-  const address = focused && focused.getAttribute("href");
-  const open = new Set([...document.querySelectorAll("[data-live] details[open]")].map((each) => each.id));
+  const before = touched().map((each) => (
+    { mark: mark(each), focused: each === document.activeElement, left: each.scrollLeft, open: each.open }
+  ));
   for (const part of live()) {
     const next = page.getElementById(part.id);
     if (next) { part.replaceWith(document.adoptNode(next)); }
   }
-  for (const each of document.querySelectorAll("[data-live] details")) { each.open = open.has(each.id); }
-  if (address) {
-    const same = [...document.querySelectorAll("[data-live] a")].find((each) => each.getAttribute("href") === address);
-    if (same) { same.focus(); }
+  for (const each of touched()) {
+    const at = before.findIndex((one) => one.mark === mark(each));
+    if (at >= 0) { restore(each, before.splice(at, 1)[0]); }
   }
+  if (before.some((one) => one.focused)) { document.getElementById("main").focus({ preventScroll: true }); }
   document.title = page.title;
+}
+
+function restore(each, was) {
+  each.scrollLeft = was.left;
+  if (each.matches("details")) { each.open = was.open; }
+  if (was.focused) { each.focus({ preventScroll: true }); }
 }
 
 if (live().length > 0) {
