@@ -16,6 +16,7 @@ from worker.carriers.port import Callback, CallbackKey, Observation, Raw
 from worker.database import callbacks, deliveries
 from worker.database.callbacks import WAKE_UP_WAIT, FoundAttempt, StoredCallback
 from worker.database.database import Database
+from worker.domain.callback_decision import CallbackDecision
 from worker.domain.delivery import Change, Delivery
 from worker.domain.lifecycle import apply_observations
 
@@ -139,6 +140,17 @@ def test_a_settled_callback_is_not_claimed_again(database: Database) -> None:
     found = database.read(callbacks.load, callback_id)
     assert found is not None
     assert found.result == "unreadable"
+
+
+def test_what_a_callback_meant_is_stored_with_the_state_on_which_that_depended(database: Database) -> None:
+    decision = CallbackDecision(
+        7, "created", 10, "R-1", {"order_status": "new"}, cancel_requested=True, meaning=({"status": "created"},)
+    )
+    callback_id, other = save(database, attempt_id=7), save(database, attempt_id=7)
+    database.write(callbacks.settle, callback_id, "applied", decision)
+    database.write(callbacks.settle, other, "applied", CallbackDecision(7, "created"))
+    found = database.read(callbacks.of_attempts, [7])
+    assert [each.decision for each in found] == [decision, CallbackDecision(7, "created")]
 
 
 def test_concurrent_claims_return_every_callback_once(database: Database) -> None:

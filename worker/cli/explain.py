@@ -42,9 +42,8 @@ def _document(finding: "Finding") -> dict[str, Any]:
 
 def _print(finding: "Finding") -> None:
     decided = finding.then
-    if finding.today is None:
-        decided += f" (undecided: {finding.note})"
-    elif finding.today != finding.then:
-        decided = f"then {finding.then}; today {finding.today}"
+    if finding.today != finding.then:
+        decided = f"then {finding.then}; today {finding.today or 'undecided'}"
+    note = f" ({finding.note})" if finding.note else ""
     style = "red" if finding.differs else ""
-    console.print(f"{when(finding.at)} {finding.input.value:8} {finding.subject}: {decided}", style=style)
+    console.print(f"{when(finding.at)} {finding.input.value:8} {finding.subject}: {decided}{note}", style=style)

@@ -13,7 +13,7 @@ from schemas.status import CancelledBy, Evidence, Reason
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo import Borzo
 from worker.carriers.borzo.attempt_state import AttemptMemory, ReportedStatus
-from worker.carriers.borzo.status import STATUS_TABLE, StatusReport, resolve
+from worker.carriers.borzo.status import STATUS_TABLE, StatusReport, meanings, resolve
 from worker.carriers.port import AttemptView, Observation, Raw
 from worker.http.call import Reply
 
@@ -123,6 +123,27 @@ def test_the_table_has_exactly_the_documented_statuses_and_failed_of_the_sibling
     documented |= {f"delivery:{code}" for code in DELIVERY_STATUSES + SIBLING_STATUSES}
     assert set(STATUS_TABLE) == documented
     assert {f"{entity}:{code}" for entity, code, *_ in ROWS} | {"order:completed"} == documented
+
+
+def test_every_status_that_any_message_may_get_is_among_the_meanings() -> None:
+    marks: tuple[dict[str, str], ...] = ({}, {"picked_up_seen": "1"}, {"completed_seen": "1"}, {"return_seen": "1"})
+    memories = [
+        AttemptMemory("R", "BR", mark, cancel_requested=asked, state=state)
+        for mark in marks
+        for asked in (False, True)
+        for state in ("created", "pickup_arrived")
+    ]
+    orders = [None, *map(ReportedStatus, [*ORDER_STATUSES, "other"])]
+    parcels = [None, *map(ReportedStatus, [*DELIVERY_STATUSES, *SIBLING_STATUSES, "other"])]
+    reports = [StatusReport(order, parcel, polled=True) for order in orders for parcel in parcels]
+    seen = [each for report in reports for memory in memories if (each := resolve(report, memory)) and each.raw]
+    assert [each for each in seen if each.raw and each.status not in meanings(each.raw)] == []
+    reached = {each.raw: set[S | None]() for each in seen}
+    for each in seen:
+        reached[each.raw].add(each.status)
+    assert {raw: meanings(raw) - found for raw, found in reached.items() if raw and meanings(raw) - found} == {
+        Raw("delivery", "active"): {S.PICKUP_ENROUTE}  # no memory above is on the way to the shop
+    }
 
 
 @pytest.mark.quirk("B-68", "B-69", "B-70")

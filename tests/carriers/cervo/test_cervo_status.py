@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from schemas.status import CancelledBy, DeliveryStatus
-from worker.carriers.cervo.status import STATUS_BY_CODE, Meaning, meaning_of
-from worker.carriers.port import AttemptView
+from worker.carriers.cervo.status import STATUS_BY_CODE, Meaning, meaning_of, meanings
+from worker.carriers.port import AttemptView, Raw
 
 S = DeliveryStatus
 
@@ -35,6 +35,14 @@ def documented() -> dict[str, str]:
 
 def test_the_table_has_every_documented_code_and_no_other() -> None:
     assert {code: ROWS[text] for code, text in documented().items()} == STATUS_BY_CODE
+
+
+def test_every_status_that_a_code_may_get_is_among_its_meanings(attempt: AttemptView) -> None:
+    ended = replace(attempt, state=S.CANCELLED)
+    for code in (*STATUS_BY_CODE, "6"):
+        found = {meaning_of(code, each, collected=goods).status for each in (attempt, ended) for goods in (True, False)}
+        assert meanings(Raw("order", code)) == found
+    assert meanings(Raw("response", "200")) == {S.CREATED}
 
 
 @pytest.mark.quirk("C-32", "C-33", "C-34", "C-35")

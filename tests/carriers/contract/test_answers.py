@@ -129,6 +129,14 @@ def _tracks(subject: Subject) -> list[Call]:
 
 
 @subjects
+def test_each_status_is_among_the_meanings_of_the_carriers_own(subject: Subject) -> None:
+    codec, replies = subject.codec, (subject.tracked, subject.with_unknown_status)
+    seen = [each for reply in replies for found in read(subject, reply).values() for each in found]
+    seen += [codec.read_booking(subject.booking, reply, NOW).observation for reply in subject.booked]
+    assert [each for each in seen if each.raw and each.status not in codec.meanings(each.raw)] == []
+
+
+@subjects
 @undocumented
 def test_an_unreadable_answer_is_never_a_status_and_never_an_absence(subject: Subject, reply: Reply) -> None:
     codec, attempt, unanswered = subject.codec, subject.attempt, subject.unanswered

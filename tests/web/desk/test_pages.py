@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -15,6 +16,7 @@ from tests.web.desk.operator_browser import Browser
 from worker.bus.streams import Bus
 from worker.carriers.port import Callback, reference_of
 from worker.database import accounts, callbacks, operator_actions
+from worker.domain.delivery import Change
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
 from worker.web.desk.pages import Cached, countdown
@@ -152,6 +154,20 @@ def test_a_delivery_that_has_ended_has_no_deadline(browser: Browser, simulation:
     ended = browser.get(address)
     assert "data-seconds" not in ended.reply.text
     assert "deadline none" in ended.lines
+
+
+def test_a_delivery_is_decided_again_on_a_page_of_its_own(browser: Browser, simulation: Simulation) -> None:
+    simulation.place_at("cervo", "2011")
+    delivery = simulation.delivery()
+    assert browser.get(f"/deliveries/{delivery.id}").links["Decide again"] == f"/deliveries/{delivery.id}/explain"
+    page = browser.get(f"/deliveries/{delivery.id}/explain")
+    assert page.lines[1] == "None of the 5 inputs is certainly decided differently today. Nothing was sent or changed."
+    simulation.decide(lambda it: Change(replace(it, alarm_at=simulation.now)))
+    page = browser.get(f"/deliveries/{delivery.id}/explain")
+    assert page.lines[1] == "1 of 5 inputs are decided differently today. Nothing was sent or changed."
+    assert any("next alarm" in each and "differs" in each for each in page.lines)
+    assert not any(secret in page.reply.text for secret in customer_of(simulation))
+    assert browser.get("/deliveries/nobody/explain").status == 404
 
 
 def test_hostile_texts_of_a_carrier_and_a_platform_stay_texts(browser: Browser, simulation: Simulation) -> None:
