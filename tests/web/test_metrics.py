@@ -33,7 +33,7 @@ from worker.local.demo.orders import placed
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
 from worker.web.checks import Check, run_all
-from worker.web.metrics import OrderCounts
+from worker.web.order_counts import OrderCounts
 
 TOKEN = "kEX0u5bq2bBPnlm3cBbLx7jBqD3q8n1A"
 EXIST = {

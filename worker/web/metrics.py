@@ -5,10 +5,10 @@ queues. If a part does not answer within two seconds, its series are missing and
 Every other series exists from the start, at zero.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from math import inf
 from typing import Any, TypeVar
@@ -18,40 +18,31 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from schemas.events import EventType
 from schemas.status import FINAL, AttentionReason, DeliveryStatus, Reason
 from worker import log
 from worker.bus.streams import GROUP, Bus
-from worker.database import attempt_events, measurements
+from worker.database import measurements
 from worker.database.accounts import EVERY_ACCOUNT, Pause
 from worker.database.database import Database
 from worker.database.measurements import Measurements
 from worker.domain.delivery import Step
-from worker.domain.report import OUTCOMES, AttemptEvent, By, Figures, Milestone, ReportBuilder
+from worker.domain.report import OUTCOMES, By, Figures, Milestone
 from worker.enqueue import TaskQueue
 from worker.http.account import ApiAccount
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
 from worker.services import sweep
 from worker.web.checks import Check, run_all
+from worker.web.order_counts import NO_CARRIER, OrderCounts
 
 logger = log.get(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 Labels = tuple[str, ...]
 """The values of a metric's labels, in the order of their names."""
-SETTLED = timedelta(seconds=30)
-"""The age from which the positions of the outbox have no gaps.
-
-A transaction may commit an event after events with higher positions are committed. A statement ends after
-`connection.BUSY_SECONDS`, and a transaction soon after its last statement.
-"""
-PAGE = 20_000
-"""How many positions of the outbox one transaction reads."""
 MINUTES = (5, 10, 15, 20, 30, 45, 60, 90, 120)
 """The limits of the buckets of the histograms."""
 PAUSED_BY = ("carrier", "database", "operator")
-NO_CARRIER = ""
 ANSWERS = (
     HTTPStatus.OK,
     HTTPStatus.UNAUTHORIZED,
@@ -81,52 +72,6 @@ class CallbackAnswers:
     def count(self, account: str, status: int) -> None:
         """Count an answer."""
         self._counter.labels(account, status).inc()
-
-
-@dataclass
-class OrderCounts:
-    """Counts what the outbox gained since this process started. Each event is read once, by its position.
-
-    A counter in the database would make every transaction wait for one row. The counts are `SETTLED` behind.
-    """
-
-    database: Database
-    received: int = 0
-    ended: Counter[tuple[DeliveryStatus, str]] = field(default_factory=Counter)
-    rejected: Counter[str] = field(default_factory=Counter)
-    attempts: ReportBuilder = field(default_factory=lambda: ReportBuilder(divisions=(By.CARRIER,)))
-    """The attempts that began since this process started."""
-    _counted: int | None = None
-    """The last position that is counted; None before the first update."""
-    _newest: deque[tuple[datetime, int]] = field(default_factory=deque)
-    """When each position was the newest one, the oldest first."""
-
-    def update(self, now: datetime) -> None:
-        """Count the new events that are old enough. Raises DatabaseError."""
-        newest = self.database.read(attempt_events.newest_position)
-        if self._counted is None or newest < self._counted:  # the first update, or another database
-            self._counted = newest
-            self._newest.clear()
-        self._newest.append((now, newest))
-        while self._newest and self._newest[0][0] <= now - SETTLED:
-            self._count(self._counted, self._newest[0][1])
-            self._newest.popleft()
-
-    def _count(self, after: int, until: int) -> None:
-        for start in range(after, until, PAGE):
-            events = self.database.read(attempt_events.between, start, min(start + PAGE, until))
-            self._counted = min(start + PAGE, until)
-            for event in events:
-                self.attempts.add(event)
-                if event.type is EventType.STATUS_CHANGED:
-                    self._count_change(event)
-
-    def _count_change(self, event: AttemptEvent) -> None:
-        self.received += event.sequence == 1
-        if event.status in FINAL and event.previous_status not in FINAL:
-            self.ended[event.status, event.carrier or NO_CARRIER] += 1
-            if event.status is DeliveryStatus.REJECTED:
-                self.rejected[event.reason or ""] += 1
 
 
 @dataclass(frozen=True)

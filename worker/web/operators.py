@@ -17,7 +17,8 @@ from worker.container import Container
 from worker.runtime import broker
 from worker.web import desk
 from worker.web.checks import Check, run_all
-from worker.web.metrics import CallbackAnswers, Metrics, OrderCounts, Parts
+from worker.web.metrics import CallbackAnswers, Metrics, Parts
+from worker.web.order_counts import OrderCounts
 
 
 def create_desk_app(container: Container, answers: CallbackAnswers) -> Starlette:
