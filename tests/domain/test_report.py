@@ -19,11 +19,11 @@ from worker.domain.report import (
     Group,
     Milestone,
     Report,
-    ReportBuilder,
     Spread,
     quantile,
     spread,
 )
+from worker.domain.report_builder import ReportBuilder
 from worker.errors import Uncertain
 
 COPENHAGEN = {"17": ZoneInfo("Europe/Copenhagen")}

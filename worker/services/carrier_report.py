@@ -1,6 +1,6 @@
 """The carriers' report: how well each carrier account does its work, from the events of a time span."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 from schemas.stores import Store
 from worker.database import attempt_events, shops
 from worker.database.database import Database
-from worker.domain.report import Report, ReportBuilder
+from worker.domain.report import Report
+from worker.domain.report_builder import ReportBuilder
 
-PAGE = 10_000
+PAGE = 2_000
 """How many positions of the outbox one transaction reads."""
 
 
@@ -30,8 +31,8 @@ class CarrierReports:
     database: Database
     file_shops: Mapping[str, Store]
 
-    def of(self, span: Span) -> Report:
-        """Return the report of a span.
+    def of(self, span: Span, pause: Callable[[], object] = lambda: None) -> Report:
+        """Return the report of a span. `pause` is called between two transactions.
 
         Orders that were offered before the span are left out. An order counts as ended only if it ended in the span.
         """
@@ -40,6 +41,8 @@ class CarrierReports:
         builder = ReportBuilder({name: ZoneInfo(str(store.timezone)) for name, store in stores.items()})
         first, last = read(attempt_events.position_before, span.since), read(attempt_events.position_before, span.until)
         for start in range(first, last, PAGE):
+            if start != first:
+                pause()
             for event in read(attempt_events.between, start, min(start + PAGE, last)):
                 if span.store_id in {None, event.store_id}:
                     builder.add(event)

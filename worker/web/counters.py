@@ -14,7 +14,8 @@ from schemas.status import FINAL, DeliveryStatus
 from worker.database import attempt_events, measurements
 from worker.database.database import Database
 from worker.database.measurements import CallKey, CallTimes
-from worker.domain.report import AttemptEvent, By, ReportBuilder
+from worker.domain.report import AttemptEvent, By
+from worker.domain.report_builder import ReportBuilder
 
 SETTLED = timedelta(seconds=30)
 """The age from which the positions of a table have no gaps.
@@ -24,6 +25,7 @@ A transaction may commit a row after rows with higher positions are committed. A
 """
 PAGE = 20_000
 """How many positions one transaction reads."""
+NO_CARRIER = ""
 
 
 @dataclass
@@ -80,7 +82,7 @@ class OrderCounts:
     def _count_change(self, event: AttemptEvent) -> None:
         self.received += event.sequence == 1
         if event.status in FINAL and event.previous_status not in FINAL:
-            self.ended[event.status, event.carrier or ""] += 1
+            self.ended[event.status, event.carrier or NO_CARRIER] += 1
             if event.status is DeliveryStatus.REJECTED:
                 self.rejected[event.reason or ""] += 1
 

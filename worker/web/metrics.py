@@ -36,7 +36,7 @@ from worker.services.system_health import StoredState, stored_state
 from worker.services.system_troubles import SystemTrouble
 from worker.services.troubles import Troubles
 from worker.web.checks import Check, run_all
-from worker.web.counters import CallCounts, OrderCounts
+from worker.web.counters import NO_CARRIER, CallCounts, OrderCounts
 
 logger = log.get(__name__)
 K = TypeVar("K")
@@ -46,7 +46,6 @@ Labels = tuple[str, ...]
 MINUTES = (5, 10, 15, 20, 30, 45, 60, 90, 120)
 """The limits of the buckets of the histograms of times to the pickup and to the door."""
 PAUSED_BY = ("carrier", "database", "operator")
-NO_CARRIER = ""
 ANSWERS = (
     HTTPStatus.OK,
     HTTPStatus.UNAUTHORIZED,

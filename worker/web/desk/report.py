@@ -1,11 +1,13 @@
 """The page of the carriers' report. It is built in a thread of its own, so that no callback waits for it."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -23,6 +25,8 @@ PERIODS: Mapping[str, timedelta] = {"1d": timedelta(days=1), "7d": timedelta(day
 DEFAULT_PERIOD = "7d"
 MOST_EVENTS = 200_000
 """The most events that the page reads, which takes some seconds. The command line reads any number."""
+PAUSE_SECONDS = 0.04
+"""The pause after each part of the events, in which other threads of the process answer callbacks."""
 KEPT_SECONDS = 60.0
 MOST_WAITING = 4
 """The most reports that are under way at the same time."""
@@ -94,7 +98,9 @@ class ReportPage:
         now, reports = self._services.clock(), self._services.carrier_reports
         span = Span(now - PERIODS[wanted.period], now, wanted.store_id)
         events = reports.count_events(span)
-        return Found(span, events, reports.of(span) if events <= MOST_EVENTS else None)
+        if events > MOST_EVENTS:
+            return Found(span, events, None)
+        return Found(span, events, reports.of(span, partial(time.sleep, PAUSE_SECONDS)))
 
     def _render(self, request: Request, wanted: Wanted, found: Found) -> Response:
         report = found.report
