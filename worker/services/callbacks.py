@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from schemas.status import Cause
-from worker import log
+from worker import log, tracing
 from worker.carriers.port import CallbackKey, Carrier, Observation
 from worker.clock import Clock
 from worker.database import callbacks, deliveries
@@ -128,8 +128,10 @@ class Callbacks:
                 if not loaded:
                     return False
                 decide = partial(self._decide, stored, self._parse(codec, stored, key, loaded[0], attempt_id))
+                attributes = {"order_sync.account": stored.carrier, "order_sync.callback_id": stored.id}
                 try:
-                    changes = self.database.write(callbacks.apply, stored.id, "applied", delivery_id, decide)
+                    with tracing.span("apply callback", tracing.Kind.INTERNAL, attributes, loaded[0].trace):
+                        changes = self.database.write(callbacks.apply, stored.id, "applied", delivery_id, decide)
                 except _ChangedMeanwhile:
                     continue
                 self.updates.follow_up(changes, self.clock())
