@@ -57,7 +57,7 @@ docs: $(READY) ## write the generated pages: the settings, the API quirks, the f
 lock: $(READY) ## update the versions in requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
 	@uv pip compile --quiet --upgrade --universal --no-annotate --no-header --python-version 3.11 \
-		--extra local --group dev --output-file $(LOCK) pyproject.toml
+		--extra local --extra otel --group dev --output-file $(LOCK) pyproject.toml
 
 clean: ## remove everything that can be rebuilt; var/ (with the database) stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist var/demo

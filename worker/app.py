@@ -11,8 +11,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from celery import Celery, Task, signals
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
-from worker import log
+from worker import log, tracing
 from worker.config.settings import Settings, load
 from worker.enqueue import PLATFORM, carrier_queues, log_fields
 from worker.errors import SettingsError
@@ -100,7 +100,8 @@ class WakeUpTask(Task[Any, Any]):
             einfo.exception = TaskFailure(type(exc).__name__)
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
-        with log.about(**log_fields(self.name, args)):
+        fields = log_fields(self.name, args)
+        with log.about(**fields), _task_span(self.name, fields):
             try:
                 return super().__call__(*args, **kwargs)
             except Exception as error:
@@ -108,6 +109,14 @@ class WakeUpTask(Task[Any, Any]):
                     raise
                 log.get(__name__).warning("task.postponed", error=type(error).__name__)
                 return f"postponed ({type(error).__name__})"
+
+
+def _task_span(name: str, fields: Mapping[str, object]) -> AbstractContextManager[object]:
+    """Return the span of a task. The sweep has none, because it runs every second, mostly without any work."""
+    if name == "timers.sweep":
+        return tracing.NO_SPAN
+    attributes = {f"order_sync.{field}": str(value) for field, value in fields.items() if field != "task"}
+    return tracing.span(name, tracing.Kind.CONSUMER, attributes)
 
 
 def create_app(settings: Settings) -> Celery:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from celery import Celery, current_app
 
 from schemas.stores import Store
+from worker import tracing
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers import KINDS
@@ -468,10 +469,13 @@ class Container:
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Build the objects that threads share, before the threads start. Two threads could build one of them twice.
+        """Start the traces, and build the objects that threads share, before the threads start.
+
+        Two threads could build one of them twice.
 
         If the database is SQLite, its missing tables are created, because no other machine uses the database.
         """
+        tracing.start()
         if not self.settings.shared:
             self.database.create()
         _ = (

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import structlog
 
+from worker import tracing
+
 PRIVATE = frozenset(
     {"authorization", "token", "password", "secret", "api_key", "x-dv-auth-token", "x-dv-signature"}
     | {"customer", "phone", "address", "street", "dropoff", "recipient", "body", "raw_body", "headers"}
@@ -57,6 +59,7 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        tracing.add_ids,
         drop_private,
     ]
     structlog.configure(

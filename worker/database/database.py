@@ -8,6 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, text
 
+from worker import tracing
 from worker.database import outbox, write_backs
 from worker.database.connection import DatabaseError, alone, connect, is_transient, reading
 
@@ -39,12 +40,12 @@ class Database:
 
     def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a query in a transaction that changes nothing and blocks no writer."""
-        with reading(self.engine) as connection:
+        with tracing.transaction(query, self.engine.dialect.name), reading(self.engine) as connection:
             return query(connection, *args, **kwargs)
 
     def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a change in one transaction."""
-        with self.engine.begin() as connection:
+        with tracing.transaction(change, self.engine.dialect.name), self.engine.begin() as connection:
             return change(connection, *args, **kwargs)
 
     def persist(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -16,12 +16,13 @@ from datetime import datetime
 from functools import cache, lru_cache
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
 
-from worker import log
+from schemas.trace import Trace
+from worker import log, tracing
 from worker.errors import CarrierError, Postponed, Sent, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
@@ -47,7 +48,10 @@ AcquireCalls = Callable[[str, str, Operation, int], tuple[int, float]]
 """Returns how many of the wanted calls an account may send now, and the seconds until one more call may be sent."""
 Clock = Callable[[], datetime]
 NO_PROXIES: Mapping[str, str] = {}
+NO_TRACES: Mapping[Any, Iterable[Trace | None]] = {}
 K = TypeVar("K", bound=Hashable)
+if TYPE_CHECKING:
+    from worker.tracing.spans import CallSpans
 
 
 @cache
@@ -123,6 +127,7 @@ class Gateway:
         max_body: int,
         until: datetime | None = None,
         within: float | None = None,
+        traces: Mapping[K, Iterable[Trace | None]] = NO_TRACES,
     ) -> Iterator[dict[K, Outcome]]:
         """Send calls concurrently and yield their outcomes by key, in groups as the outcomes come in.
 
@@ -130,14 +135,17 @@ class Gateway:
         could expire before the reply. Another process would then repeat the call. `until` is checked while the call
         waits for a free slot. For a call that changes something it is checked again when the connection is open,
         because the process could have been suspended meanwhile. The gateway must use the same clock as the leases.
+        `traces` are the traces of the orders that each call is about.
         """
         settings = self._accounts[account]
         if within is not None:
             settings = settings.model_copy(update={"deadline": min(within, settings.deadline)})
         granted, wait = self._granted(settings, calls)
         groups: _Groups[K] = _Groups(len(calls))
+        spans = tracing.calls(settings.name, settings.base_url, traces)
         jobs = [
-            self._execute(settings, key, call, max_body, until, groups) for key, call in islice(calls.items(), granted)
+            self._execute(settings, key, call, max_body, until, groups, spans)
+            for key, call in islice(calls.items(), granted)
         ]
         late = Postponed("the rate limit of this account is used up", retry_after=wait)
         postponed = dict.fromkeys(islice(calls, granted, None), late)
@@ -161,6 +169,7 @@ class Gateway:
         max_body: int,
         until: datetime | None,
         groups: "_Groups[K]",
+        spans: "CallSpans | None",
     ) -> None:
         slots = self._slots.setdefault(account.name, asyncio.Semaphore(self._concurrency))
         outcome: Outcome
@@ -175,6 +184,9 @@ class Gateway:
             outcome = Postponed(TOO_LATE)
         except BaseException as error:  # noqa: BLE001 - the waiting task must always get an outcome
             outcome = Uncertain(f"{type(error).__name__} while calling")
+        if spans is not None and outcome.sent is not None:
+            result = outcome.status if isinstance(outcome, Reply) else type(outcome).__name__
+            spans.record(key, call.method, call.path, result, outcome.sent.seconds)
         groups.add(key, outcome)
 
     async def _timed_exchange(self, account: ApiAccount, call: Call, max_body: int, until: datetime | None) -> Outcome:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from schemas.status import Cause
-from worker import log
+from worker import log, tracing
 from worker.carriers.port import AttemptView, CallbackKey, Carrier, Observation
 from worker.clock import Clock
 from worker.database import callbacks, deliveries
@@ -142,10 +142,12 @@ class Callbacks:
                 parsed = self._parse(codec, stored, key, loaded[0], found.attempt_id)
                 decision = CallbackDecision.of(parsed.view, parsed.seen) if parsed else None
                 decide = partial(self._decide, stored, parsed)
+                attributes = {"order_sync.account": stored.carrier, "order_sync.callback_id": stored.id}
                 try:
-                    changes = self.database.write(
-                        callbacks.apply, stored.id, APPLIED, found.delivery_id, decide, decision
-                    )
+                    with tracing.span("apply callback", tracing.Kind.INTERNAL, attributes, loaded[0].trace):
+                        changes = self.database.write(
+                            callbacks.apply, stored.id, APPLIED, found.delivery_id, decide, decision
+                        )
                 except _ChangedMeanwhile:
                     continue
                 self.updates.follow_up(changes, self.clock())

@@ -97,7 +97,9 @@ class CarrierCalls:
         file.mark_stored(each.id for each in self.outcomes.record(answered))
         if not file.log_sent(requests, self.database.identity):
             self.database.persist(deliveries.update, [pending[key].delivery.id for key in requests], file.detach)
-        for group in self.gateway.send(account, requests, max_body=codec.capabilities.max_body, until=until):
+        traces = {key: (pending[key].delivery.trace,) for key in requests}
+        replies = self.gateway.send(account, requests, max_body=codec.capabilities.max_body, until=until, traces=traces)
+        for group in replies:
             file.log_replies(group.items())
             answered_calls = [(pending[key], requests[key], outcome) for key, outcome in group.items()]
             recorded = self._record(codec, action, file, answered_calls)

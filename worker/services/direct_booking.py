@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from worker import log
+from worker import log, tracing
 from worker.carriers.port import Carrier
 from worker.database.accounts import EVERY_ACCOUNT
 from worker.database.connection import is_transient
@@ -136,7 +136,9 @@ class Bookings:
     def _send(self, account: _Account, held: ExitStack, begun: Sequence[Change], claimed_at: datetime) -> None:
         def work() -> str:
             calls, book = self._direct.calls, self._direct.actions.book
-            with log.about(task=TASKS[Step.BOOK], account=account.codec.account.name):
+            task, name = TASKS[Step.BOOK], account.codec.account.name
+            span = tracing.span(task, tracing.Kind.CONSUMER, {"order_sync.account": name})
+            with log.about(task=task, account=name), span:
                 return calls.send(account.codec, pending_calls(begun), book, account.file, claimed_at)
 
         with held:

@@ -14,7 +14,7 @@ from schemas.order import DeliveryType, Order, fingerprint
 from schemas.ordering import INBOUND, ProjectDefaults, reaction_to
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
-from worker import log
+from worker import log, tracing
 from worker.bus.streams import OUTAGES, Bus, Entry, Fields, dump_fields, time_of
 from worker.clock import Clock
 from worker.database import accounts, deliveries, inbox, outbox, shops
@@ -60,9 +60,10 @@ class Ingest:
         Each document is paired with its identity, the id of its stream entry or of its message. Without
         `direct_booking`, tasks book all new orders.
         """
-        messages, letters = self.parse(documents)
-        has_orders = any(isinstance(message.data, Order) for message in messages)
-        with direct_booking.open() if direct_booking and has_orders else nullcontext() as bookings:
+        parsed, letters = self.parse(documents)
+        has_orders = any(isinstance(message.data, Order) for message in parsed)
+        booking = direct_booking.open() if direct_booking and has_orders else nullcontext()
+        with tracing.received(parsed) as messages, booking as bookings:
             changes = self.store(messages, letters, bookings)
         log_unread(messages)
         if letters:

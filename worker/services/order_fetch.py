@@ -84,7 +84,8 @@ class OrderFetch:
             reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
             return [self._dead_letter(each, reason) for each in due]
         calls = {each: ordering_codec.fetch(self.settings, each.order_id) for each in due}
-        groups = self.gateway.send(ordering_codec.ACCOUNT, calls, max_body=ordering_codec.MAX_BODY)
+        traces = {each: (each.trace,) for each in due}
+        groups = self.gateway.send(ordering_codec.ACCOUNT, calls, max_body=ordering_codec.MAX_BODY, traces=traces)
         outcomes = {fetch: outcome for group in groups for fetch, outcome in group.items()}
         return [self._store(each, outcomes[each]) for each in due]
 

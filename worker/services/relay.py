@@ -3,10 +3,11 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker import log
+from worker import log, tracing
 from worker.bus.publisher import StreamMoved, newest_of, unpublished_keys
 from worker.bus.streams import OUTAGES, Bus
 from worker.clock import Clock
@@ -70,7 +71,10 @@ class Relay:
         identity, newest = self.database.identity, self._requeue_lost()
         stuck: set[str] = set()
         while waiting := self.database.read(outbox.unpublished, BATCH, stuck):
+            began = time.time()
             published = self.bus.publisher.publish(identity, waiting, newest)
+            positions = {position for position, _ in published}
+            tracing.record_sent((each.body for each in waiting if each.position in positions), began)
             if not self.database.persist(_mark_published, holder, published):
                 return False
             stuck |= unpublished_keys(waiting, published)

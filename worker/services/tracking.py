@@ -119,7 +119,7 @@ class Tracking:
             found.failures.update(dict.fromkeys(views, calls))
             calls = []
         ended: list[EndedCall] = []
-        for call, outcome, reading in self._read_pages(codec, calls, views):
+        for call, outcome, reading in self._read_pages(codec, calls, views, pending):
             found.add(call, _mapped(reading, mappings))
             ended += [EndedCall(pending[key], call, outcome, reading) for key in call.attempt_ids if key in pending]
         covered = {key: sum(key in call.attempt_ids for call in calls) for key in views}
@@ -131,12 +131,22 @@ class Tracking:
         return problems.describe(_problem(key, found, covered[key], cause) for key in pending)
 
     def _read_pages(
-        self, codec: Carrier, calls: Sequence[Call], views: Mapping[int, AttemptView]
+        self,
+        codec: Carrier,
+        calls: Sequence[Call],
+        views: Mapping[int, AttemptView],
+        pending: Mapping[int, PendingCall],
     ) -> Iterator[tuple[Call, Outcome, Reading | CarrierError]]:
         """Send reads, and a read for each further page of a reply; yield each read, its outcome and parsed reply."""
         account, pages = codec.account.name, list(calls)
         for _ in range(MAX_PAGES):
-            groups = self.gateway.send(account, dict(enumerate(pages)), max_body=codec.capabilities.max_body)
+            traces = {
+                number: [pending[key].delivery.trace for key in page.attempt_ids if key in pending]
+                for number, page in enumerate(pages)
+            }
+            groups = self.gateway.send(
+                account, dict(enumerate(pages)), max_body=codec.capabilities.max_body, traces=traces
+            )
             outcomes = {number: outcome for group in groups for number, outcome in group.items()}
             read = [
                 (pages[number], each, self._parse(codec, pages[number], each, views))

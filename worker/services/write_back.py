@@ -116,7 +116,7 @@ class WriteBack:
     def _compare(self, delivery: Delivery, state: WriteBackState, until: datetime) -> Next:
         call = ordering_codec.fetch(self.settings, delivery.order.order_id, Operation.READ)
         try:
-            seen = ordering_codec.read_status(self._send(call, until), delivery.order.order_id)
+            seen = ordering_codec.read_status(self._send(call, delivery, until), delivery.order.order_id)
         except (CarrierError, MalformedError) as error:
             return *self._after_failure(delivery, state, error, CallClass.READ), problems.of_read(error)
         self.health.failures.record(ACCOUNT, CallClass.READ, (), self.clock(), answered=True)
@@ -142,7 +142,7 @@ class WriteBack:
         assert state.status is not None  # noqa: S101 - set with Verdict.WRITE
         call = ordering_codec.write(self.settings, delivery.order.order_id, state.status)
         try:
-            ordering_codec.read_written(self._send(call, until))
+            ordering_codec.read_written(self._send(call, delivery, until))
         except Refused as error:
             logger.error("platform.write_refused", status=state.status, error=str(error))
             self._report_conflict(delivery, state, "platform_refused")
@@ -161,9 +161,10 @@ class WriteBack:
             self.queue.send([publish_task()])
             logger.info("carrier.resumed", **self.health.failures.about(ACCOUNT))
 
-    def _send(self, call: Call, until: datetime) -> Reply:
+    def _send(self, call: Call, delivery: Delivery, until: datetime) -> Reply:
         """Send a call if it can end within the lease, and return its reply. Raises CarrierError."""
-        group = next(self.gateway.send(ACCOUNT, {0: call}, max_body=MAX_BODY, until=until - CALL_TIME))
+        traces = {0: (delivery.trace,)}
+        group = next(self.gateway.send(ACCOUNT, {0: call}, max_body=MAX_BODY, until=until - CALL_TIME, traces=traces))
         outcome = group[0]
         if isinstance(outcome, CarrierError):
             raise outcome

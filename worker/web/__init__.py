@@ -18,7 +18,7 @@ from worker import log
 from worker.container import Container
 from worker.services.callback_gaps import HEARTBEAT_SECONDS
 from worker.web.bodies import RequestBodies
-from worker.web.callbacks import UNKNOWN, CallbackEndpoint, LenientAddresses
+from worker.web.callbacks import ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
 from worker.web.metrics import CallbackAnswers
 
 logger = log.get(__name__)
@@ -39,8 +39,8 @@ def create_web_app(
     callbacks = CallbackEndpoint(codecs, database, container.queue, clock, answers.count, bodies)
     return Starlette(
         routes=[
-            Route("/callbacks/{carrier}", callbacks.receive, methods=["POST"]),
-            Route("/callbacks/{carrier}/{token}", callbacks.receive, methods=["GET", "POST"]),
+            Route(ROUTES[0], callbacks.receive, methods=["POST"]),
+            Route(ROUTES[1], callbacks.receive, methods=["GET", "POST"]),
         ],
         middleware=[Middleware(LenientAddresses)],
         exception_handlers={404: callbacks.refuse, 405: callbacks.refuse},

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker import log
+from worker import log, tracing
 from worker.carriers.port import Callback, CallbackKey, Carrier
 from worker.database import callbacks
 from worker.database.callbacks import FoundAttempt
@@ -31,6 +31,7 @@ logger = log.get(__name__)
 MAX_BODY = {"signed": 1_000_000, "token": 64_000}
 FOLDER = "callbacks"
 """The first part of every callback address."""
+ROUTES = ("/callbacks/{carrier}", "/callbacks/{carrier}/{token}")
 UNKNOWN = "unknown"
 """The account name under which requests with an unknown callback address or a wrong method are counted."""
 MAX_LOGGED = 100
@@ -75,16 +76,24 @@ class CallbackEndpoint:
         codec = self.codecs.get(account)
         if codec is None or codec.capabilities.callbacks == "none":
             raise HTTPException(404)
-        try:
-            async with self.bodies.receive(request, MAX_BODY[codec.capabilities.callbacks]) as body:
-                response = await self._answer(request, account, codec, body)
-        except HTTPException as error:
-            logger.warning("callback.not_received", account=account, error=error.detail)
-            response = PlainTextResponse(error.detail, error.status_code, error.headers)
-        except ClientDisconnect:
-            response = PlainTextResponse("", 503)  # nobody reads it, but it is counted
+        route = ROUTES["token" in request.path_params]
+        attributes = {"http.request.method": request.method, "http.route": route, "order_sync.account": account}
+        with tracing.span(f"{request.method} {route}", tracing.Kind.SERVER, attributes) as span:
+            response = await self._receive(request, account, codec)
+            if span is not None:
+                span.set_attribute("http.response.status_code", response.status_code)
         self.count(account, response.status_code)
         return response
+
+    async def _receive(self, request: Request, account: str, codec: Carrier) -> Response:
+        try:
+            async with self.bodies.receive(request, MAX_BODY[codec.capabilities.callbacks]) as body:
+                return await self._answer(request, account, codec, body)
+        except HTTPException as error:
+            logger.warning("callback.not_received", account=account, error=error.detail)
+            return PlainTextResponse(error.detail, error.status_code, error.headers)
+        except ClientDisconnect:
+            return PlainTextResponse("", 503)  # nobody reads it, but it is counted
 
     async def refuse(self, request: Request, error: Exception) -> Response:
         """Answer a request with an unknown address or a wrong method. Log and count requests under /callbacks."""

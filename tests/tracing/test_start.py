@@ -1,0 +1,97 @@
+"""Traces are exported only if that is installed and configured; otherwise OpenTelemetry is not even imported."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from worker.tracing import ENDPOINTS
+
+STARTS = (
+    "import sys; import tasks.orders, tasks.deliveries, worker.app, worker.web.operators; from worker import tracing; "
+    "tracing.start(); print('worker.tracing.spans' in sys.modules)"
+)
+
+
+def run(script: str, **environ: str) -> tuple[int, str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**clean, **environ}, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"OTEL_SERVICE_NAME": "orders"},
+        {ENDPOINTS[0]: "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "TRUE"},
+        {ENDPOINTS[1]: "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"},
+    ],
+    ids=str,
+)
+def test_a_process_that_exports_no_traces_does_not_import_opentelemetry(environ: dict[str, str]) -> None:
+    assert run(STARTS, **environ) == (0, "False\n", "")
+
+
+def test_without_the_extra_a_process_starts_and_logs_that_it_exports_no_traces() -> None:
+    code, output, errors = run(
+        f"import sys; sys.modules['opentelemetry'] = None; {STARTS}", **{ENDPOINTS[1]: "http://x"}
+    )
+    assert (code, output) == (0, "False\n")
+    assert errors == "traces are not exported, because the extra `otel` is not installed\n"
+
+
+class Collector(HTTPServer):
+    """An OTLP collector that keeps what it receives."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.received: list[tuple[str, ExportTraceServiceRequest]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.received.append((self.path, ExportTraceServiceRequest.FromString(body)))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("environ", "name"), [({}, "order-sync"), ({"OTEL_SERVICE_NAME": "orders"}, "orders")])
+def test_a_configured_process_exports_its_spans_at_its_end(
+    environ: dict[str, str], name: str, collector: Collector
+) -> None:
+    script = (
+        "from worker import tracing; tracing.start()\n"
+        "with tracing.span('a task', tracing.Kind.CONSUMER, {'order_sync.account': 'borzo'}): pass"
+    )
+    address = f"http://127.0.0.1:{collector.server_port}"
+    assert run(script, OTEL_EXPORTER_OTLP_ENDPOINT=address, **environ)[0] == 0
+    ((path, request),) = collector.received
+    (found,) = request.resource_spans
+    resource = {each.key: each.value.string_value for each in found.resource.attributes}
+    (span,) = found.scope_spans[0].spans
+    assert (path, resource["service.name"], span.name) == ("/v1/traces", name, "a task")
+    assert {each.key: each.value.string_value for each in span.attributes} == {"order_sync.account": "borzo"}
