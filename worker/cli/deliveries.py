@@ -228,8 +228,8 @@ def show(
     fields |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
     attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]
     timeline = services.timelines.of(delivery)
-    search = services.candidates.search(delivery, calls=not no_calls)
     if as_json:
+        search = services.candidates.search(delivery, calls=not no_calls)
         operators = [asdict(each) for each in read(operator_actions.of_delivery, delivery.id)]
         history = {"events": published, "operators": operators, "timeline": [asdict(each) for each in timeline]}
         at_carrier = {"at_carrier": search_document(search)} if search else {}
@@ -246,6 +246,7 @@ def show(
         console.print(f"{entry.at.isoformat(' ', 'milliseconds')} {entry.kind.value:8}", entry.text, style=style)
         if entry.kind is Kind.CALL and entry.trouble:
             console.print(entry.detail, style="dim")
+    search = services.candidates.search(delivery, calls=not no_calls)  # last, because a carrier may be slow
     if search is not None:
         print_search(delivery, search)
 
