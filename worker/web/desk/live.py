@@ -1,4 +1,4 @@
-"""Server-sent events: each open page is told when to load again.
+"""Server-sent events: each open page gets an event when it should load again.
 
 One task of the process looks at the database, however many pages are open, and only while one is.
 """
@@ -22,7 +22,7 @@ MOST_PAGES = 100
 
 
 class Live:
-    """Tell open pages that something has changed. `pulse` returns another value after every change."""
+    """Notify open pages that something has changed. `pulse` returns another value after every change."""
 
     def __init__(
         self,
