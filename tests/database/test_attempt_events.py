@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from schemas.events import EventType
 from schemas.status import AttemptState, CancelledBy, Cause, DeliveryStatus, Reason
-from tests.database.samples import ID, LATER, NOW, RULES, begun, changed, place, put_row
+from tests.database.samples import ID, LATER, NOW, RULES, begun, changed, place, put_row, rows
 from tests.domain.scenario import observed
 from worker.carriers.port import Observation, Price
 from worker.database import attempt_events
@@ -92,6 +92,14 @@ def test_a_part_of_the_outbox_begins_after_one_position_and_ends_at_another(data
     newest = database.read(attempt_events.newest_position)
     parts = [database.read(attempt_events.between, newest - 3 + part, newest - 2 + part) for part in range(3)]
     assert [[each.delivery_id for each in part] for part in parts] == [[each] for each in ids]
+
+
+def test_an_event_of_a_newer_version_with_an_unknown_status_is_left_out(database: Database) -> None:
+    place(database)
+    (row,) = rows(database, "event")
+    body = row["body"].replace('"status":"queued"', '"status":"teleported"')
+    put_row(database, "event", **{**row, "position": row["position"] + 1, "sequence": 2, "body": body})
+    assert database.read(attempt_events.between, 0, row["position"] + 1) == [PLACED]
 
 
 def test_the_place_of_a_time_is_found_although_positions_have_gaps(database: Database) -> None:

@@ -1,6 +1,7 @@
 """What the events say about attempts, read from the outbox in parts, in the order of the positions."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,8 @@ from schemas.status import CancelledBy, Cause, DeliveryStatus, Reason
 from worker.database.tables import ATTEMPT, EVENT
 from worker.domain.report import MILESTONES, AttemptEvent, Milestone
 
+PickupTimes = Mapping[tuple[str, int], datetime]
+"""The requested pickup time of attempts, by the delivery's id and the attempt's number."""
 KINDS = (EventType.STATUS_CHANGED, EventType.ATTEMPT_ENDED, EventType.STATUS_UNRECOGNIZED)
 _ABOUT_ATTEMPTS = or_(*(EVENT.c.body.contains(f'"type":"{kind}"') for kind in KINDS))
 _NEXT = select(EVENT.c.position, EVENT.c.created_at).order_by(EVENT.c.position).limit(1)
@@ -42,20 +45,23 @@ def position_before(connection: Connection, moment: datetime) -> int:
 
 
 def between(connection: Connection, after: int, until: int) -> list[AttemptEvent]:
-    """Return the events about attempts after one position, up to another."""
+    """Return the events about attempts after one position, up to another.
+
+    Events with a status or reason that only a newer version of the program knows are left out.
+    """
     these = (EVENT.c.position > after) & (EVENT.c.position <= until)
     query = select(EVENT.c.body).where(these, _ABOUT_ATTEMPTS).order_by(EVENT.c.position)
     found = [from_json(body) for body in connection.scalars(query).all()]
     pickups = _pickup_times(connection, {each["data"]["delivery_id"] for each in found if _shows_pickup(each)})
-    return [_event(each, pickups) for each in found]
+    return list(_known(found, pickups))
 
 
 def _shows_pickup(event: Mapping[str, Any]) -> bool:
     return MILESTONES.get(event["data"]["status"]) is Milestone.PICKUP
 
 
-def _pickup_times(connection: Connection, delivery_ids: Collection[str]) -> dict[tuple[str, int], datetime]:
-    """Return the requested pickup time of each attempt of these deliveries, by delivery and number."""
+def _pickup_times(connection: Connection, delivery_ids: Collection[str]) -> PickupTimes:
+    """Return the requested pickup time of each attempt of these deliveries."""
     if not delivery_ids:
         return {}
     columns = (ATTEMPT.c.delivery_id, ATTEMPT.c.number, ATTEMPT.c.document)
@@ -64,7 +70,13 @@ def _pickup_times(connection: Connection, delivery_ids: Collection[str]) -> dict
     return {key: datetime.fromisoformat(document["pickup_at"]) for key, document in documents.items()}
 
 
-def _event(event: Mapping[str, Any], pickups: Mapping[tuple[str, int], datetime]) -> AttemptEvent:
+def _known(found: Iterable[Mapping[str, Any]], pickups: PickupTimes) -> Iterator[AttemptEvent]:
+    for each in found:
+        with suppress(ValueError):
+            yield _event(each, pickups)
+
+
+def _event(event: Mapping[str, Any], pickups: PickupTimes) -> AttemptEvent:
     data = event["data"]
     previous, occurred, reason = data["previous_status"], data["occurred_at"], data["reason"]
     raw, price, cancelled_by = data["raw"], data["price"], data["cancelled_by"]
