@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -119,6 +120,24 @@ def test_each_transaction_of_a_task_is_a_span_named_after_its_function(
     assert {frozenset((each.attributes or {}).items()) for each in spans if is_transaction(each)} == {
         frozenset({("db.system.name", "sqlite")})
     }
+
+
+def test_a_create_without_a_task_of_the_queue_is_traced_as_one_with_a_task(
+    simulation: Simulation, recorded: Recorded
+) -> None:
+    problems: list[str] = []
+    with ThreadPoolExecutor(1) as threads:
+        simulation.direct_booking = lambda: simulation.container.direct_booking(
+            lambda: ["borzo"], threads, lambda _name, _arguments, work: problems.append(work())
+        )
+        simulation.put(traced(store_id="21"))
+    spans = recorded.take()
+    shown = [each[:4] for each in described([*of(spans, "POST"), *of(spans, "deliveries.book")])]
+    assert problems == [""]
+    assert shown == [
+        ("POST /api/business/1.6/create-order", "CLIENT", MESSAGE, ("deliveries.book",)),
+        ("deliveries.book", "CONSUMER", None, ()),
+    ]
 
 
 def test_a_callback_is_received_in_a_trace_of_its_own_and_applied_in_that_of_its_order(
