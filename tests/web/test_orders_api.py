@@ -141,6 +141,17 @@ def test_the_same_order_again_gets_the_same_answer_and_changes_nothing(platform:
     assert (answers, len(platform.events())) == ([ACCEPTED] * 4, 1)
 
 
+@pytest.mark.parametrize("url", ["sqlite_url", "postgres_url"])
+def test_of_many_contents_under_one_revision_at_the_same_time_one_is_stored(
+    url: str, make_edge: Make, request: pytest.FixtureRequest
+) -> None:
+    platform = Platform(make_edge(request.getfixturevalue(url), **KEYS))
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": JSON}
+    bodies = [(json.dumps(order(notes=f"note {number // 2}")).encode(), headers) for number in range(20)]
+    assert sorted(platform.edge.ask_at_once("/orders", bodies)) == [202] * 2 + [409] * 18
+    assert (len(platform.events()), platform.delivery().attention_reasons) == (1, ())
+
+
 def test_an_order_is_stored_and_answered_while_redis_is_away(make_edge: Make) -> None:
     platform = Platform(make_edge(BROKER_URL="redis://127.0.0.1:1/0", **KEYS))
     assert (platform.place(order()), platform.delivery().id) == (ACCEPTED, DELIVERY)
@@ -247,6 +258,7 @@ def impatient(edge: Edge, bodies: RequestBodies) -> Starlette:
     return Starlette(routes=OrdersApi(keys, container.order_requests, NO_DEFAULTS, count, bodies).routes())
 
 
+@pytest.mark.fault("F-45")
 def test_a_body_that_never_ends_is_cut_off(platform: Platform) -> None:
     platform.edge.web = impatient(platform.edge, RequestBodies(seconds=0.01))
     assert platform.place(dripping()) == refused(408, "Request Timeout", "too slow")

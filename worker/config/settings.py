@@ -144,8 +144,8 @@ class Settings(_Section):
     password: SecretStr = SecretStr("")
     """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"
-    """The address on which the web process listens for callbacks and for orders over HTTP; with 0.0.0.0:8000, it listens
-    on all interfaces."""
+    """The address on which the web process listens for callbacks and orders; with 0.0.0.0:8000, it listens on all
+    interfaces."""
     api_keys: Mapping[
         Annotated[str, Field(min_length=1, max_length=255)], Annotated[SecretStr, AfterValidator(_api_keys)]
     ] = Field(default_factory=dict)
