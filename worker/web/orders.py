@@ -167,7 +167,7 @@ def _refuse(error: Exception) -> Response:
     if isinstance(error, MalformedError):
         return refuse_request(status, *error.faults)
     if isinstance(error, (DatabaseError, ClientDisconnect)):
-        logger.error("order.not_stored", error=type(error).__name__)
+        logger.error("order.request_failed", error=type(error).__name__)
         return refuse_request(status, "try again later")
     return refuse_request(status, str(error))
 
