@@ -69,7 +69,7 @@ class OrdersApi:
     count: Callable[[str, int], None]
     """Counts an answer. The arguments are the path and the HTTP status."""
     bodies: RequestBodies = field(default_factory=RequestBodies)
-    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "orders"))
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "order-requests"))
 
     def routes(self) -> list[Route]:
         """Return the routes; none if no platform has a key."""
