@@ -1,4 +1,4 @@
-"""The published documents: JSON Schemas of our messages and events, and an AsyncAPI 3.0 document of both streams.
+"""The published documents: JSON Schemas of our messages and events, AsyncAPI of both streams, OpenAPI of the HTTP door.
 
 The documents are generated from the models that read and write the messages, so they always agree with the code.
 """
@@ -18,6 +18,7 @@ from schemas.events import (
     OrderEvent,
 )
 from schemas.messages import Cancellation, Envelope, OrderRef
+from schemas.openapi import openapi
 from schemas.order import ORDER_SCHEMA, Order
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -41,7 +42,7 @@ MODELS: dict[str, tuple[type[BaseModel], str]] = {
 def documents() -> dict[str, dict[str, Any]]:
     """Return every document by its file name."""
     schemas = {f"{name}.schema.json": _schema(*entry) for name, entry in MODELS.items()}
-    return {**schemas, "asyncapi.json": _asyncapi()}
+    return {**schemas, "asyncapi.json": _asyncapi(), "openapi.json": openapi()}
 
 
 def _schema(model: type[BaseModel], identity: str) -> dict[str, Any]:

@@ -19,7 +19,15 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class MalformedError(Exception):
-    """A message that cannot be read. The error's text names the field and the fault, and contains no personal data."""
+    """A message that cannot be read. Each of its faults is `field: reason`, and contains no personal data."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        """Return all faults in one line."""
+        return "; ".join(self.faults)
 
 
 def read_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:
@@ -36,12 +44,12 @@ def read_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def explain(error: ValidationError) -> str:
-    """Return which fields are at fault and why, in pydantic's words and without the values."""
+def explain(error: ValidationError) -> MalformedError:
+    """Return the error with the fields at fault and the reasons, in pydantic's words and without the values."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     reasons = [_fault(fault["loc"], fault["msg"]) for fault in faults[:MAX_FAULTS]]
     more = len(faults) - len(reasons)
-    return "; ".join([*reasons, f"and {more} more"] if more else reasons)
+    return MalformedError(*reasons, *([f"and {more} more"] if more else []))
 
 
 # `from None` throughout: the original errors contain the message itself, which must not be logged.

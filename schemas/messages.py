@@ -115,7 +115,7 @@ def read_message(raw: bytes | dict[str, Any], project: ProjectDefaults = NO_DEFA
     try:
         envelope = Envelope.model_validate(_with_data(read_object(raw)), context=ignored)
     except ValidationError as error:
-        raise MalformedError(explain(error)) from None
+        raise explain(error) from None
     data = _read_data(envelope, project, ignored)
     placed_at = read_time_placed(envelope.data) if envelope.dataschema == ORDERING_SCHEMA else None
     return Message(
@@ -168,9 +168,14 @@ def _read_data(envelope: Envelope, project: ProjectDefaults, ignored: set[str]) 
             return read_order(envelope.data, project, ignored)
         return model.model_validate(envelope.data, context=ignored)
     except ValidationError as error:
-        raise MalformedError(f"data: {explain(error)}") from None
+        raise _in_data(explain(error)) from None
     except MalformedError as error:
-        raise MalformedError(f"data: {error}") from None
+        raise _in_data(error) from None
+
+
+def _in_data(error: MalformedError) -> MalformedError:
+    first, *more = error.faults
+    return MalformedError(f"data: {first}", *more)
 
 
 def _model(envelope: Envelope) -> type[Order | OrderRef | Cancellation] | None:

@@ -152,7 +152,7 @@ def read_order(
         order = RawOrder.model_validate(raw, context=noted)
         return Order.model_validate(_order(order, project, noted), context=noted)
     except ValidationError as error:
-        raise MalformedError(explain(error)) from None
+        raise explain(error) from None
 
 
 def _order(raw: RawOrder, project: ProjectDefaults, ignored: set[str]) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def _amount_due(amount: Decimal, currency: str, ignored: set[str]) -> Decimal:
 def _require(fields: Mapping[str, object]) -> None:
     missing = [path for path, value in fields.items() if value in (None, "")]
     if missing:
-        raise MalformedError("; ".join(f"{path}: missing" for path in missing))
+        raise MalformedError(*(f"{path}: missing" for path in missing))
 
 
 def _name(customer: RawCustomer) -> str:

@@ -59,7 +59,7 @@ def _due(raw: RawOrder, timezone: str) -> datetime | None:
 
 def _zone(name: str) -> ZoneInfo:
     if not name:
-        raise MalformedError("delivery_datetime_utc: missing; business.timezone: missing")
+        raise MalformedError("delivery_datetime_utc: missing", "business.timezone: missing")
     try:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):

@@ -55,6 +55,7 @@ from worker.services.lost_commits import LostCommits
 from worker.services.notifications import Notifications
 from worker.services.operations import Operations
 from worker.services.order_fetch import OrderFetch
+from worker.services.order_requests import OrderRequests
 from worker.services.outcomes import Outcomes
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
@@ -334,6 +335,11 @@ class Container:
             executor,
             run_task,
         )
+
+    @cached_property
+    def order_requests(self) -> OrderRequests:
+        """The service that stores the messages that come over HTTP."""
+        return OrderRequests(self.database, self.ingest, self.updates, self.clock)
 
     @cached_property
     def order_fetch(self) -> OrderFetch:

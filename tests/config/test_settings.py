@@ -55,6 +55,7 @@ def test_every_setting_has_a_default() -> None:
         "events_keep": 100_000,
         "keep_calls_days": 30,
         "web_address": "127.0.0.1:8000",
+        "api_keys": {},
         "desk": {"users": {}, "secret": SecretStr(""), "https": False},
         "desk_address": "127.0.0.1:8001",
         "flower_address": "127.0.0.1:5555",
@@ -616,6 +617,25 @@ def test_a_status_that_is_never_written_is_rejected(code: int) -> None:
 def test_any_writable_status_may_be_listed_and_the_list_may_be_empty() -> None:
     assert read(ORDERING__WRITE="3,6,8,9,10,11,12,19,22,23,25").ordering.write == WRITABLE
     assert read(ORDERING__WRITE="").ordering.write == frozenset()
+
+
+def test_a_source_has_one_key_or_several() -> None:
+    old, new, other = "o" * 32, "n" * 40, "k" * 32
+    settings = read(API_KEYS__PLATFORM=f"{old}, {new}", API_KEYS__KIOSK_FILE=write("kiosk", f"{other}\n"))
+    assert settings.sources_by_key == {old: "platform", new: "platform", other: "kiosk"}
+
+
+@pytest.mark.parametrize(
+    "keys", ["", "short", "k" * 31, f"{'k' * 32},short", f"{'k' * 32},", "k" * 20 + " " + "k" * 20]
+)
+def test_a_key_that_is_too_short_is_rejected(keys: str) -> None:
+    assert faults(API_KEYS__PLATFORM=keys) == [
+        "api_keys.platform: must be a key of at least 32 characters, or several separated by commas"
+    ]
+
+
+def test_two_sources_never_have_the_same_key() -> None:
+    assert faults(API_KEYS__PLATFORM="k" * 32, API_KEYS__KIOSK="k" * 32) == ["api_keys: a key is there twice"]
 
 
 def test_the_desk_leaves_loopback_only_with_a_user() -> None:

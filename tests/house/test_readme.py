@@ -1,22 +1,33 @@
 """The commands and examples of README.md work."""
 
+import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from base64 import b64decode
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import redis
+from starlette.types import ASGIApp
 from typer.main import get_command
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from schemas.messages import Message, read_message
+from schemas.status import DeliveryStatus
+from tests.web.edge import Edge
 from worker.bus.streams import Bus, Entry
 from worker.cli import app
+from worker.database import deliveries
 from worker.domain.delivery import OutgoingEvent
+from worker.web.server import OPTIONS, LimitedProtocol
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -85,6 +96,32 @@ def test_the_celery_example_sends_a_task_of_the_worker(own_redis: str) -> None:
     assert envelope["headers"]["task"] == "orders.receive"
     arguments, *_ = json.loads(b64decode(envelope["body"]))
     assert arguments == [json.loads(EXAMPLE.read_text())]
+
+
+async def run_against(app: ASGIApp, script: str, **variables: str) -> str:
+    """Run a script that calls a web app; return its output."""
+    config = Config(app, **OPTIONS)
+    made = partial(LimitedProtocol, config=config, server_state=ServerState(), app_state={})
+    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    command = ["sh", "-c", script.replace("127.0.0.1:8000", f"{host}:{port}")]
+    environment = {**os.environ, **variables}
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    async with asyncio.timeout(SECONDS):
+        output, _ = await process.communicate()
+    server.close()
+    return output.decode()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+def test_the_curl_example_places_reads_and_cancels_the_order(make_edge: Callable[..., Edge]) -> None:
+    edge = make_edge(API_KEYS__PLATFORM="k" * 32)
+    (script,) = re.findall(r"^```sh\n(order\(\).*?)^```$", README, re.DOTALL | re.MULTILINE)
+    output = edge.run(run_against(edge.web, script, ORDER_SYNC_API_KEYS__PLATFORM="k" * 32))
+    placed, state, cancelled = json.loads(f"[{output.replace('}{', '},{')}]")
+    assert (state["order_id"], state["status"], cancelled) == ("2011", "queued", placed)
+    (delivery,) = edge.container.database.read(deliveries.find, placed["delivery_id"])
+    assert (delivery.order, delivery.status) == (example().data, DeliveryStatus.CANCELLED)
 
 
 PIPE = 1_000_000

@@ -93,7 +93,7 @@ class SlowDatabase:
         return getattr(self._real, name)
 
     def write(self, change: Any, *arguments: Any) -> Any:
-        if change.__name__ == "_store":
+        if change.__name__ == "store_in":
             self.reached.set()
             assert self.released.wait(20)
         return self._real.write(change, *arguments)

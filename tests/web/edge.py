@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fakeredis
 import httpx
@@ -31,6 +31,7 @@ NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 SECRET = "sandbox-borzo-secret"
 DESK = {"/livez", "/readyz", "/metrics"}
 Content = bytes | AsyncIterator[bytes]
+T = TypeVar("T")
 ENVIRONMENT = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "BROKER_URL": "memory://",
@@ -76,8 +77,16 @@ class Edge:
 
     def ask(self, method: str, path: str, content: Content = b"", **headers: Any) -> tuple[int, str]:
         """Send a request; return the status and the text of the answer."""
-        reply = self._loop.run(self.send(method, path, content, headers))
+        reply = self.request(method, path, content, headers)
         return reply.status_code, reply.text
+
+    def request(self, method: str, path: str, content: Content, headers: Any) -> httpx.Response:
+        """Send a request; return the answer."""
+        return self.run(self.send(method, path, content, headers))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something in the loop of this edge."""
+        return self._loop.run(work)
 
     def ask_at_once(self, path: str, callbacks: Iterable[tuple[bytes, dict[str, str]]]) -> list[int]:
         """Post many bodies with their headers at the same time; return the statuses in this order."""

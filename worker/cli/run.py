@@ -305,7 +305,7 @@ def trim(*, as_json: bool = Json) -> None:
 
 @app.command(rich_help_panel=RUN)
 def schema(folder: Path, *, as_json: bool = Json) -> None:
-    """Write the JSON Schema of every message and the AsyncAPI document of both streams to a folder."""
+    """Write the JSON Schema of every message and the documents of the streams and of HTTP to a folder."""
     from schemas.documents import documents
 
     folder.mkdir(parents=True, exist_ok=True)

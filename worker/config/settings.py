@@ -40,6 +40,8 @@ ACCOUNT_NAME = r"^(?!ordering$)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 
 The name `ordering` is excluded, because it belongs to the platform's account.
 """
+API_KEY = "[!-~]{32,}"
+"""The pattern of a platform's key: letters, digits and punctuation, without a space."""
 USER_NAME = "[a-z0-9][a-z0-9_]{0,31}"
 """The pattern of the name of the desk's user, which becomes part of a variable."""
 TEXTS = {"missing": "must be set", "extra_forbidden": "there is no such setting"}
@@ -74,6 +76,13 @@ def _password_hash(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().startswith("$argon2"):
         raise ValueError("must be the hash that `order-sync desk password` prints")
     return secret
+
+
+def _api_keys(secret: SecretStr) -> SecretStr:
+    keys = [key.strip() for key in secret.get_secret_value().split(",")]
+    if not all(re.fullmatch(API_KEY, key) for key in keys):
+        raise ValueError("must be a key of at least 32 characters, or several separated by commas")
+    return SecretStr(",".join(keys))
 
 
 def _user_name(name: str) -> str:
@@ -139,7 +148,14 @@ class Settings(_Section):
     password: SecretStr = SecretStr("")
     """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"
-    """The address on which the web process listens for callbacks; with 0.0.0.0:8000, it listens on all interfaces."""
+    """The address on which the web process listens for callbacks and orders; with 0.0.0.0:8000, it listens on all
+    interfaces."""
+    api_keys: Mapping[
+        Annotated[str, Field(min_length=1, max_length=255)], Annotated[SecretStr, AfterValidator(_api_keys)]
+    ] = Field(default_factory=dict)
+    """The keys of the platforms that send orders to the web process over HTTP: `API_KEYS__<SOURCE>` is the key of the
+    messages of this `source`, in lower case, with at least 32 characters. While a new key replaces an old one, set
+    both, separated by a comma. Without any key, no orders are received over HTTP."""
     desk: Desk = Desk()
     desk_address: Address = "127.0.0.1:8001"
     """The address on which the web process has the operators' desk, and answers `/livez`, `/readyz` and `/metrics`
@@ -210,6 +226,14 @@ class Settings(_Section):
     def _is_broker(cls, url: str) -> str:
         return str(RedisUrl.parse(url)) if _is_redis_url(url) else url
 
+    @field_validator("api_keys")
+    @classmethod
+    def _are_different(cls, keys: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        every = [key for secret in keys.values() for key in secret.get_secret_value().split(",")]
+        if len(set(every)) < len(every):
+            raise ValueError("a key is there twice")
+        return keys
+
     @field_validator("public_url")
     @classmethod
     def _is_public(cls, url: str) -> str:
@@ -245,6 +269,12 @@ class Settings(_Section):
         if address.rpartition(":")[0].strip("[]") not in LOOPBACK and password == SecretStr(""):
             raise ValueError("is not on loopback: then ORDER_SYNC_PASSWORD must be set")
         return address
+
+    @property
+    def sources_by_key(self) -> dict[str, str]:
+        """The source of each key of a platform."""
+        keys = self.api_keys.items()
+        return {key: source for source, secret in keys for key in secret.get_secret_value().split(",")}
 
     @property
     def has_desk(self) -> bool:

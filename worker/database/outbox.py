@@ -135,6 +135,11 @@ def has_unpublished(connection: Connection) -> bool:
     return connection.scalar(_FIRST_UNPUBLISHED) is not None
 
 
+def newest(connection: Connection, key: str) -> str | None:
+    """Return the body of the newest event of a key; None if the key has no event."""
+    return connection.scalar(select(EVENT.c.body).where(EVENT.c.key == key).order_by(EVENT.c.sequence.desc()).limit(1))
+
+
 def count_unpublished(connection: Connection) -> int:
     """Count the unpublished events."""
     return connection.scalar(select(func.count()).select_from(PUBLICATION).where(_WAITS)) or 0

@@ -95,7 +95,7 @@ class Ingest:
     ) -> list[Change]:
         """Store messages and dead letters; return the changes. A repeated message changes nothing."""
         now = self.clock()
-        changes = self.database.write(self._store, messages, letters, now, bookings)
+        changes = self.database.write(self.store_in, messages, letters, now, bookings)
         if bookings is not None:
             bookings.send(changes, now)
         self.updates.follow_up(changes, now, events=bool(messages or letters))
@@ -115,14 +115,15 @@ class Ingest:
 
     # --- in one transaction -------------------------------------------------------------------------------------------
 
-    def _store(
+    def store_in(
         self,
         connection: Connection,
         messages: Sequence[Message],
         letters: Sequence[DeadLetter],
         now: datetime,
-        bookings: Bookings | None,
+        bookings: Bookings | None = None,
     ) -> list[Change]:
+        """Store messages and dead letters in the caller's transaction; return the changes."""
         existing = _lock(connection, messages)
         inbox.save_dead_letters(connection, letters, now)
         fresh = inbox.add_messages(connection, messages, now)

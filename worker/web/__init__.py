@@ -1,17 +1,20 @@
-"""The HTTP edge: the public app receives callbacks, and the app of `desk` serves operators at an address of its own.
+"""The HTTP edge: the public app receives callbacks and orders; the app of `desk` serves operators at another address.
 
-A callback is stored before it is answered. Everything else happens after the answer, so a carrier never waits for
+A callback or an order is stored before it is answered. Everything else happens after the answer, so no sender waits for
 Redis.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from worker import log
@@ -19,33 +22,50 @@ from worker.container import Container
 from worker.services.callback_gaps import HEARTBEAT_SECONDS
 from worker.web.bodies import RequestBodies
 from worker.web.callbacks import ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
-from worker.web.metrics import CallbackAnswers
+from worker.web.metrics import Answers
+from worker.web.orders import FOLDERS, OrdersApi, refuse_request
 
 logger = log.get(__name__)
 
 
-def count_answers(container: Container) -> CallbackAnswers:
-    """Return the counter of the answers to callbacks, which both apps of a process share."""
+def count_answers(container: Container) -> Answers:
+    """Return the counter of the public app's answers, which both apps of a process share."""
     accounts = [name for name, codec in container.codecs.items() if codec.capabilities.callbacks != "none"]
-    return CallbackAnswers(accounts, UNKNOWN)
+    return Answers(accounts, UNKNOWN)
 
 
 def create_web_app(
-    container: Container, answers: CallbackAnswers | None = None, bodies: RequestBodies | None = None
+    container: Container, answers: Answers | None = None, bodies: RequestBodies | None = None
 ) -> Starlette:
     """Build the ASGI app of the public address. Each endpoint gets only what it uses from the container."""
     database, codecs, clock = container.database, container.codecs, container.clock  # callbacks need no login
     answers, bodies = answers or count_answers(container), bodies or RequestBodies()
-    callbacks = CallbackEndpoint(codecs, database, container.queue, clock, answers.count, bodies)
+    callbacks = CallbackEndpoint(codecs, database, container.queue, clock, answers.count_callback, bodies)
+    keys, project = container.settings.sources_by_key, container.settings.ordering.project
+    orders = OrdersApi(keys, container.order_requests, project, answers.count_request)
+    refuse = partial(_refuse, callbacks.refuse, FOLDERS if keys else frozenset())
     return Starlette(
         routes=[
             Route(ROUTES[0], callbacks.receive, methods=["POST"]),
             Route(ROUTES[1], callbacks.receive, methods=["GET", "POST"]),
+            *orders.routes(),
         ],
         middleware=[Middleware(LenientAddresses)],
-        exception_handlers={404: callbacks.refuse, 405: callbacks.refuse},
+        exception_handlers={404: refuse, 405: refuse},
         lifespan=partial(_heartbeat, container.callback_gaps.heartbeat),
     )
+
+
+async def _refuse(
+    otherwise: Callable[[Request, Exception], Awaitable[Response]],
+    folders: Collection[str],
+    request: Request,
+    error: Exception,
+) -> Response:
+    """Answer a request with an unknown address or a wrong method."""
+    if not isinstance(error, HTTPException) or request.scope["path"].split("/")[1] not in folders:
+        return await otherwise(request, error)
+    return refuse_request(error.status_code, error.detail, headers=error.headers)
 
 
 # --- the heartbeat ---

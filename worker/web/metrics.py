@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from schemas import openapi
 from schemas.status import FINAL, AttentionReason, DeliveryStatus, Reason
 from worker import log
 from worker.bus.streams import GROUP, Bus
@@ -58,23 +59,34 @@ REFUSALS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 """The answers to requests that no callback endpoint receives."""
 
 
-class CallbackAnswers:
-    """Counts this process's answers to callbacks by account and HTTP status."""
+class Answers:
+    """Counts this process's answers: to callbacks by account, to requests about orders by path, and by HTTP status."""
 
     def __init__(self, accounts: Iterable[str], unknown: str) -> None:
         """`accounts` are those whose carriers send callbacks; `unknown` counts requests with an unknown address."""
         self.registry = CollectorRegistry()
         text = "Callbacks by account and HTTP status of the answer"
-        self._counter = prometheus_client.Counter(
+        self._callbacks = prometheus_client.Counter(
             "order_sync_callbacks", text, ["carrier", "answer"], registry=self.registry
         )
         for account, statuses in [*((name, ANSWERS) for name in accounts), (unknown, REFUSALS)]:
             for status in statuses:
-                self._counter.labels(account, status.value)
+                self._callbacks.labels(account, status.value)
+        text = "Requests about orders by path and HTTP status of the answer"
+        self._requests = prometheus_client.Counter(
+            "order_sync_order_requests", text, ["path", "answer"], registry=self.registry
+        )
+        for path, answers in openapi.ANSWERS.items():
+            for answer in answers:
+                self._requests.labels(path, answer)
 
-    def count(self, account: str, status: int) -> None:
-        """Count an answer."""
-        self._counter.labels(account, status).inc()
+    def count_callback(self, account: str, status: int) -> None:
+        """Count an answer to a callback."""
+        self._callbacks.labels(account, status).inc()
+
+    def count_request(self, path: str, status: int) -> None:
+        """Count an answer to a request about an order."""
+        self._requests.labels(path, status).inc()
 
 
 @dataclass(frozen=True)
@@ -233,7 +245,7 @@ class Parts:
 class Metrics(Collector):
     """The collector of a deployment's metrics, and its registry."""
 
-    def __init__(self, parts: Parts, answers: CallbackAnswers) -> None:
+    def __init__(self, parts: Parts, answers: Answers) -> None:
         self._checks = {
             "database": Check(parts.measure_database),
             "bus": Check(parts.measure_bus),

@@ -18,11 +18,11 @@ from worker.runtime import broker
 from worker.web import desk
 from worker.web.checks import Check, run_all
 from worker.web.counters import CallCounts, OrderCounts
-from worker.web.metrics import CallbackAnswers, Metrics, Parts
+from worker.web.metrics import Answers, Metrics, Parts
 
 
-def create_desk_app(container: Container, answers: CallbackAnswers) -> Starlette:
-    """Build the ASGI app of the operators' address; `answers` are those of the same process's callback endpoint."""
+def create_desk_app(container: Container, answers: Answers) -> Starlette:
+    """Build the ASGI app of the operators' address; `answers` are those of the same process's public address."""
     checks: dict[str, Check[object]] = {
         "database": Check(container.database.ping),
         "bus": Check(container.bus.ping),

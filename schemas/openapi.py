@@ -1,0 +1,221 @@
+"""The OpenAPI 3.1 document of the HTTP door, generated from the models that read its bodies and write its answers."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from schemas.messages import Cancellation, Envelope, OrderRef
+from schemas.order import Order
+from schemas.requests import EVENT_TYPE, Accepted, DeliveryState, Problem, problem
+
+ORDERS, CANCEL, DELIVERY = "/orders", "/orders/{order_id}/cancel", "/deliveries/{order_id}"
+ANSWERS: dict[str, dict[int, str]] = {
+    ORDERS: {
+        202: "The order is stored, or it was stored before",
+        401: "No valid key",
+        403: "The document names a source that is not the key's",
+        408: "The body came too slowly",
+        409: "The order has other content under the same revision",
+        413: "The body is too large",
+        415: "The body is neither JSON nor a CloudEvents document",
+        422: "The body cannot be read; the errors name the fields",
+        503: "The order cannot be stored now: send it again",
+    },
+    CANCEL: {
+        202: "The cancel is stored, or it was stored before; events report its outcome",
+        401: "No valid key",
+        408: "The body came too slowly",
+        413: "The body is too large",
+        415: "The body is not JSON",
+        422: "The body or the order's id cannot be read; the errors name the fields",
+        503: "The cancel cannot be stored now: send it again",
+    },
+    DELIVERY: {
+        200: "The data of the newest event",
+        401: "No valid key",
+        404: "The source of the key has no delivery of this order",
+        503: "The delivery cannot be read now: try again",
+    },
+}
+"""The statuses that each path answers, and what they mean."""
+
+SUCCESSES = {200, 202}
+MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+    (Order, "validation"),
+    (OrderRef, "validation"),
+    (Envelope, "validation"),
+    (Cancellation, "validation"),
+    (Accepted, "serialization"),
+    (DeliveryState, "serialization"),
+    (Problem, "serialization"),
+]
+DELIVERY_ID = "6f6a5e64-8a4e-5c5f-9f0b-1f1a2c3d4e5f"
+ORDER: dict[str, Any] = {
+    "order_id": "2011",
+    "store_id": "17",
+    "customer": {"name": "Mette Holm", "phone": "+4551234567"},
+    "dropoff": {
+        "street": "Hunderupvej 12",
+        "postal_code": "5000",
+        "city": "Odense C",
+        "country": "DK",
+        "latitude": 55.3848,
+        "longitude": 10.3786,
+    },
+    "payment": {"prepaid": True, "amount": "125.00", "currency": "DKK"},
+    "items": [{"name": "Margherita", "quantity": 1, "unit_price": "125.00"}],
+}
+EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "order-2011-placed",
+    "source": "platform",
+    "type": "order.placed",
+    "data": ORDER,
+}
+CANCELLATION = {"reason": "The customer changed their mind", "cancelled_by": "customer"}
+STATE: dict[str, Any] = {
+    "delivery_id": DELIVERY_ID,
+    "order_id": "2011",
+    "order_source": "platform",
+    "store_id": "17",
+    "sequence": 4,
+    "status": "picked_up",
+    "previous_status": "pickup_arrived",
+    "carrier": "deliverit",
+    "carrier_ref": "F64u3fbx",
+    "attempt": 1,
+    "evidence": "observed",
+    "cause": "poll",
+    "observed_at": "2026-11-21T17:39:59Z",
+    "as_of": "2026-11-21T17:40:12Z",
+}
+DETAILS = {
+    401: "no valid key",
+    403: "source: the key belongs to another source",
+    404: "no delivery of this order",
+    408: "too slow",
+    409: "revision: 1 is known with other content; send a greater one",
+    413: "too large",
+    415: "send application/json",
+    422: "customer.phone: Field required",
+    503: "try again later",
+}
+"""An example of the reason for each refusal."""
+
+
+def openapi() -> dict[str, Any]:
+    """Return the document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Order Sync",
+            "version": "1.0.0",
+            "description": "Orders in over HTTP, for platforms without a connection to the bus. An answer 202 means "
+            "that the message is stored. The same request again has no further effect.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}],
+        "paths": {
+            ORDERS: {"post": _place()},
+            CANCEL: {"parameters": [_order_id()], "post": _cancel()},
+            DELIVERY: {"parameters": [_order_id()], "get": _show()},
+        },
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "The key of a source"}},
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    _, found = models_json_schema(MODELS, ref_template="#/components/schemas/{model}")
+    schemas: dict[str, Any] = found["$defs"]
+    cancellation = schemas["Cancellation"]
+    # The address has the order's id.
+    del cancellation["properties"]["order_id"], cancellation["required"]
+    return schemas
+
+
+def _place() -> dict[str, Any]:
+    order = {"anyOf": [_ref(Order), _ref(OrderRef)]}
+    return {
+        "operationId": "placeOrder",
+        "summary": "Place or update an order",
+        "description": "The body is an order, only the id of an order that is then fetched from the platform, or any "
+        "message of the bus as a CloudEvents document. To update an order, send it whole with a greater `revision`. "
+        "An older revision changes nothing.",
+        "parameters": [_idempotency_key()],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": order, "example": ORDER},
+                EVENT_TYPE: {"schema": _ref(Envelope), "example": EVENT},
+            },
+        },
+        "responses": _responses(ORDERS, _accepted()),
+    }
+
+
+def _cancel() -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(Cancellation), "example": CANCELLATION}}
+    return {
+        "operationId": "cancelOrder",
+        "summary": "Request to cancel an order",
+        "description": "A cancel may come before its order. The body may be missing. To ask a carrier again that has "
+        "refused to cancel, send another Idempotency-Key.",
+        "parameters": [_idempotency_key()],
+        "requestBody": {"required": False, "content": content},
+        "responses": _responses(CANCEL, _accepted()),
+    }
+
+
+def _show() -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(DeliveryState), "example": STATE}}
+    return {
+        "operationId": "showDelivery",
+        "summary": "Read the state of an order's delivery",
+        "description": "An order that needs no courier, such as a pickup, has no delivery.",
+        "responses": _responses(DELIVERY, {"content": content}),
+    }
+
+
+def _accepted() -> dict[str, Any]:
+    location = {"description": "The address of the delivery", "schema": {"type": "string"}}
+    example = {"order_id": "2011", "delivery_id": DELIVERY_ID}
+    return {
+        "headers": {"Location": location},
+        "content": {"application/json": {"schema": _ref(Accepted), "example": example}},
+    }
+
+
+def _responses(path: str, success: dict[str, Any]) -> dict[str, Any]:
+    return {
+        str(status): {"description": text, **(success if status in SUCCESSES else _problem(status))}
+        for status, text in ANSWERS[path].items()
+    }
+
+
+def _problem(status: int) -> dict[str, Any]:
+    example = problem(status, DETAILS[status]).model_dump()
+    return {"content": {"application/problem+json": {"schema": _ref(Problem), "example": example}}}
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _order_id() -> dict[str, Any]:
+    schema = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00-\x1f\x7f]+$"}
+    return {"name": "order_id", "in": "path", "required": True, "description": "The platform's id", "schema": schema}
+
+
+def _idempotency_key() -> dict[str, Any]:
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": "Distinguishes two requests with the same body. Without it, the second of them is a repeat. A "
+        "CloudEvents document has an `id` in place of it.",
+        "schema": {"type": "string", "maxLength": 255},
+    }

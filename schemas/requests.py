@@ -1,0 +1,131 @@
+"""The messages in over HTTP: an order, a CloudEvents document, or a cancel. Each becomes the message of the bus.
+
+The sender is known by its key, so a message has the source of the key.
+"""
+
+import re
+from dataclasses import replace
+from typing import Any
+from uuid import uuid5
+
+from pydantic import BaseModel
+
+from schemas.events import NAMESPACE, DeliveryEvent, Timestamp
+from schemas.json_reader import MalformedError, read_object
+from schemas.messages import Message, read_message
+from schemas.order import Order
+from schemas.ordering import NO_DEFAULTS, ProjectDefaults
+
+EVENT_TYPE = "application/cloudevents+json"
+"""The media type of a CloudEvents document in structured mode."""
+UNREADABLE = 422
+IN_DATA = re.compile(r"^data(: |\.)")
+
+
+class OtherSourceError(Exception):
+    """A document names another source than that of the sender's key."""
+
+
+class Accepted(BaseModel):
+    """The answer to a message that is stored."""
+
+    order_id: str
+    delivery_id: str
+    """The id that the delivery of this order has in every event."""
+
+
+class DeliveryState(DeliveryEvent):
+    """The data of the newest event of a delivery."""
+
+    as_of: Timestamp
+    """When the answer was given."""
+
+
+class Fault(BaseModel):
+    """A field at fault."""
+
+    field: str
+    reason: str
+
+
+TITLES = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    503: "Service Unavailable",
+}
+"""The names of the statuses in RFC 9110. Those in Python's library depend on its version."""
+
+
+class Problem(BaseModel):
+    """Why a request is refused (RFC 9457)."""
+
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault] = []
+    """The fields at fault, if the answer is 422."""
+
+
+def problem(status: int, *faults: str) -> Problem:
+    """Return the problem of an answer. For 422, each fault is `field: reason`."""
+    pairs = [fault.partition(": ") for fault in faults] if status == UNREADABLE else []
+    errors = [Fault(field=field, reason=reason) for field, _, reason in pairs if reason]
+    return Problem(title=TITLES[status], status=status, detail="; ".join(faults), errors=errors)
+
+
+def read_order_request(body: bytes, source: str, key: str | None = None) -> Message:
+    """Read an order, or only its id. `key` is the request's Idempotency-Key. Raises MalformedError."""
+    message = _read(_envelope("order.placed", source, read_object(body)))
+    # A message `order.placed` about an order that back-fill has found would not change the order.
+    changed = isinstance(message.data, Order) and message.data.revision > 1
+    return _identified(replace(message, type="order.updated") if changed else message, key)
+
+
+def read_cancel_request(body: bytes, source: str, order_id: str, key: str | None = None) -> Message:
+    """Read a cancel of an order. An empty body counts as an empty object. Raises MalformedError."""
+    cancel = {"order_id": order_id, **read_object(body or b"{}")}
+    if str(cancel["order_id"]) != order_id:
+        raise MalformedError("order_id: the address has another order id")
+    return _identified(_read(_envelope("order.cancelled", source, cancel)), key)
+
+
+def read_event_request(body: bytes, source: str, project: ProjectDefaults = NO_DEFAULTS) -> Message:
+    """Read a CloudEvents document. A document without a source has that of the sender's key.
+
+    Raises MalformedError, and OtherSourceError for a document of another source.
+    """
+    document = read_object(body)
+    if document.get("source") in (None, ""):
+        document["source"] = source
+    message = _read(document, project)
+    if message.source != source:
+        raise OtherSourceError("source: the key belongs to another source")
+    return message
+
+
+def _read(document: dict[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Message:
+    """Read a document. The faults of its data are named as those of an order without an envelope."""
+    try:
+        return read_message(document, project)
+    except MalformedError as error:
+        raise MalformedError(*(IN_DATA.sub("", fault) for fault in error.faults)) from None
+
+
+def _envelope(kind: str, source: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": "-", "source": source, "type": kind, "data": data}
+
+
+def _identified(message: Message, key: str | None) -> Message:
+    """Return the message with an id that follows from its content and its key.
+
+    The content is part of the id, so that a key which a sender uses for two different requests suppresses neither.
+    """
+    content = f"{message.type}\n{message.source}\n{key or ''}\n{message.data.model_dump_json()}"
+    return replace(message, id=str(uuid5(NAMESPACE, f"request\n{content}")))
