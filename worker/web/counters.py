@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 from schemas.events import EventType
 from schemas.status import FINAL, DeliveryStatus
-from worker.database import attempt_events, measurements
+from worker.database import attempt_events, carrier_calls
+from worker.database.carrier_calls import CallKey, CallTimes
 from worker.database.database import Database
-from worker.database.measurements import CallKey, CallTimes
 from worker.domain.report import AttemptEvent, By
 from worker.domain.report_builder import ReportBuilder
 
@@ -95,11 +95,11 @@ class CallCounts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._calls = NewPositions(lambda: database.read(measurements.newest_call))
+        self._calls = NewPositions(lambda: database.read(carrier_calls.newest_position))
         self.times: dict[CallKey, CallTimes] = {}
 
     def update(self, now: datetime) -> None:
         """Count the new calls that are old enough. Raises DatabaseError."""
         for after, until in self._calls.pages(now):
-            for key, times in self._database.read(measurements.call_times, after, until).items():
+            for key, times in self._database.read(carrier_calls.times_between, after, until).items():
                 self.times[key] = self.times[key] + times if key in self.times else times

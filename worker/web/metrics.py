@@ -23,8 +23,9 @@ from worker import log
 from worker.bus.streams import GROUP, Bus
 from worker.database import measurements
 from worker.database.accounts import EVERY_ACCOUNT, Pause
+from worker.database.carrier_calls import BOUNDS, CallTimes
 from worker.database.database import Database
-from worker.database.measurements import BOUNDS, CallTimes, Measurements
+from worker.database.measurements import Measurements
 from worker.domain.delivery import Step
 from worker.domain.report import OUTCOMES, By, Figures, Milestone
 from worker.enqueue import TaskQueue

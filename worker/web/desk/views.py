@@ -14,7 +14,7 @@ from schemas.status import AttentionReason, DeliveryStatus
 from worker.clock import AGE, parse_age
 from worker.container import Container
 from worker.database import search
-from worker.database.measurements import Figures
+from worker.database.measurements import Overview
 from worker.database.search import ANY, Filter
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Delivery
@@ -44,17 +44,17 @@ class Views:
 
     services: Container
     pages: Pages
-    figures: Cached[Figures]
+    overview: Cached[Overview]
 
     def needs_you(self, request: Request) -> Response:
-        """Show one card for each trouble, the worst first, and the figures of the last day."""
+        """Show one card for each trouble, the worst first, and how the orders of the last day ended."""
         found = self.pages.snapshot.get()
         return self.pages.render(
             request,
             "needs_you.html",
             cards=[Card(each, choices(each), order_choices(each), _list_of(each)) for each in found.troubles],
             state=found.state,
-            figures=self.figures.get() if found.state.stored else None,
+            overview=self.overview.get() if found.state.stored else None,
         )
 
     # --- deliveries ---------------------------------------------------------------------------------------------------
