@@ -47,12 +47,12 @@ def report_carriers(
     groups = services.carrier_reports.of(span).by(By(by))
     if as_json:
         for group, figures in groups:
-            write_json(_document(span, group, figures, expected=group.carrier in services.callers))
+            write_json(_document(span, group, figures, expected=group.carrier in services.callbacks_expected))
     else:
-        _print(span, By(by), groups, services.callers)
+        _print(span, By(by), groups, services.callbacks_expected)
 
 
-def _print(span: "Span", by: str, groups: "list[tuple[Group, Figures]]", callers: frozenset[str]) -> None:
+def _print(span: "Span", by: str, groups: "list[tuple[Group, Figures]]", expected: frozenset[str]) -> None:
     place = f"store {span.store_id}" if span.store_id else "all stores"
     console.print(f"Orders offered from {when(span.since)} to {when(span.until)}, {place}")
     if not groups:
@@ -65,7 +65,7 @@ def _print(span: "Span", by: str, groups: "list[tuple[Group, Figures]]", callers
     console.print()
     if by == "carrier":
         for group, figures in groups:
-            for text in _details(figures, expected=group.carrier in callers):
+            for text in _details(figures, expected=group.carrier in expected):
                 console.print(f"{group.carrier}: {text}")
         console.print()
     console.print(LEGEND)

@@ -26,8 +26,7 @@ logger = log.get(__name__)
 
 def count_answers(container: Container) -> CallbackAnswers:
     """Return the counter of the answers to callbacks, which both apps of a process share."""
-    accounts = [name for name, codec in container.codecs.items() if codec.capabilities.callbacks != "none"]
-    return CallbackAnswers(accounts, UNKNOWN)
+    return CallbackAnswers(container.callback_accounts, UNKNOWN)
 
 
 def create_web_app(

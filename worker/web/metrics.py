@@ -92,8 +92,8 @@ class Parts:
     operations: Mapping[str, Sequence[Operation]]
     """The operations of each carrier account."""
     troubles: Troubles
-    callers: Sequence[str]
-    """The carrier accounts whose carriers send callbacks."""
+    callback_accounts: Sequence[str]
+    """The accounts whose carriers can send callbacks."""
     queues: Sequence[str]
     clock: Callable[[], datetime]
     orders: OrderCounts
@@ -108,7 +108,7 @@ class Parts:
         """Return the metrics of the deliveries, the outbox, the callbacks and the sweep. Raises DatabaseError."""
         now = self.clock()
         stored = self.database.read(stored_state)
-        found = self.database.read(measurements.measure, self.callers, now)
+        found = self.database.read(measurements.measure, self.callback_accounts, now)
         self.orders.update(now)
         self.calls.update(now)
         return [
@@ -177,7 +177,7 @@ class Parts:
         yield _gauge("carrier_paused", "Paused accounts, by who paused them", "carrier by", paused)
         text = "Stored callbacks that are not yet applied"
         yield _value("callbacks_waiting", text, found.waiting_callbacks)
-        silent = {(name,): _age(found.callbacks_at.get(name), now, never=inf) for name in self.callers}
+        silent = {(name,): _age(found.callbacks_at.get(name), now, never=inf) for name in self.callback_accounts}
         yield _gauge("callback_age_seconds", "Time since an account's last callback", "carrier", silent)
 
     def _calls(self) -> Metric:

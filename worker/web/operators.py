@@ -49,7 +49,7 @@ def _parts(container: Container) -> Parts:
         container.api_accounts,
         operations={name: codec.capabilities.operations for name, codec in container.codecs.items()},
         troubles=container.troubles,
-        callers=tuple(name for name, codec in container.codecs.items() if codec.capabilities.callbacks != "none"),
+        callback_accounts=container.callback_accounts,
         queues=tuple(container.app.amqp.queues),
         clock=container.clock,
         orders=OrderCounts(container.database),

@@ -54,14 +54,13 @@ class CarriersPage:
         return self.pages.render(request, "carriers.html", rows=rows, held=paused.get(EVERY_ACCOUNT))
 
     def _row(self, name: str) -> dict[str, Any]:
-        services, codec = self.services, self.services.codecs.get(name)
-        account = services.api_accounts[name]
+        services, account = self.services, self.services.api_accounts[name]
         return {
             "name": name,
             "kind": account.kind,
             "breakers": services.breaker.statuses(name),
             "budget": services.rate_limiter.used(name, account.rate),
-            "sends_callbacks": codec is not None and codec.capabilities.callbacks != "none",
+            "sends_callbacks": name in services.callback_accounts,
         }
 
 

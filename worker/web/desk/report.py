@@ -110,19 +110,19 @@ class ReportPage:
             wanted=wanted,
             found=found,
             periods=[(name, span.days) for name, span in PERIODS.items()],
-            carriers=_carriers(report, self._services.callers) if report else [],
+            carriers=_carriers(report, self._services.callbacks_expected) if report else [],
             tables=_tables(report) if report else {},
         )
 
 
-def _carriers(report: Report, callers: frozenset[str]) -> list[dict[str, Any]]:
+def _carriers(report: Report, callbacks_expected: frozenset[str]) -> list[dict[str, Any]]:
     hours: dict[str, Counter[int]] = {}
     for group, figures in report.by(By.HOUR):
         hours.setdefault(group.carrier, Counter())[int(group.name)] += figures.offered
     return [
         {
             "name": group.carrier,
-            "facts": list(_facts(figures, expected=group.carrier in callers)),
+            "facts": list(_facts(figures, expected=group.carrier in callbacks_expected)),
             "charts": [by_hour("Orders by the hour of the store's day", hours[group.carrier]), *_durations(figures)],
         }
         for group, figures in report.by(By.CARRIER)
