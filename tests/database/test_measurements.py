@@ -54,9 +54,9 @@ def test_live_attempts_are_measured_by_carrier(database: Database) -> None:
     attempts: list[dict[str, Any]] = [
         {"state": AttemptState.SUBMIT_UNKNOWN, "submitted_at": NOW + MINUTE},
         {"state": AttemptState.SUBMITTING, "submitted_at": NOW},
-        {"state": AttemptState.CREATED, "heard_at": NOW + 2 * MINUTE},
+        {"state": AttemptState.CREATED, "last_report_at": NOW + 2 * MINUTE},
         {"state": AttemptState.CREATED, "carrier": "borzo", "submitted_at": NOW + 3 * MINUTE},
-        {"state": AttemptState.DELIVERED, "heard_at": NOW, "ended_at": NOW},
+        {"state": AttemptState.DELIVERED, "last_report_at": NOW, "ended_at": NOW},
     ]
     for number, (delivery_id, values) in enumerate(zip(ids, attempts, strict=True), 1):
         more = {"id": number, "token": str(number), **values}
@@ -133,7 +133,7 @@ def test_the_overview_counts_open_orders_and_how_those_of_a_time_ended(database:
     ids = place(database, "1", "2", "3", "4", "5")
     for delivery_id, status in zip(ids, ("delivered", "cancelled", "returned"), strict=False):
         changed(database, [delivery_id], ended(DeliveryStatus(status)))
-    changed(database, [ids[3]], lambda each: begun(each, state=AttemptState.CREATED, heard_at=NOW))
+    changed(database, [ids[3]], lambda each: begun(each, state=AttemptState.CREATED, last_report_at=NOW))
     assert [database.read(measurements.overview, since) for since in (NOW, NOW + MINUTE)] == [
         Overview(open=2, delivered=1, undelivered=2, oldest_read=("deliverit", NOW)),
         Overview(open=2, delivered=0, undelivered=0, oldest_read=("deliverit", NOW)),

@@ -167,7 +167,7 @@ def _cells(delivery: "Delivery", terms: "TermsByAccount", now: datetime) -> list
         row["carrier_ref"] or "",
         f"{row['status']} ({row['detail']})" if row["detail"] else row["status"],
         age(delivery.changed_at, now),
-        age(attempt.heard_at, now) if attempt else "",
+        age(attempt.last_report_at, now) if attempt else "",
         time_left(deadline_of(delivery, terms), now),
         f"{delivery.step.value} {time_left(delivery.next_run_at, now)}" if delivery.step else "",
         row["attention"] or "",

@@ -33,7 +33,7 @@ class Measurements:
     unknown_since: Mapping[str, datetime]
     """When the oldest create with an unknown outcome was sent, by carrier."""
     read_at: Mapping[str, datetime]
-    """When the live attempt without a report for the longest time was last heard of, by carrier."""
+    """When the live attempt without a report for the longest time last reported, by carrier."""
     write_backs: int
     """The deliveries whose comparison with the platform is overdue or has failed."""
     waiting_callbacks: int
@@ -65,7 +65,7 @@ class Overview:
     undelivered: int
     """Ended without delivery."""
     oldest_read: tuple[str, datetime] | None
-    """The carrier of the live attempt without a report for the longest time, and when it was last heard of."""
+    """The carrier of the live attempt without a report for the longest time, and when it last reported."""
 
 
 def overview(connection: Connection, since: datetime) -> Overview:
@@ -81,12 +81,12 @@ def overview(connection: Connection, since: datetime) -> Overview:
 
 def live_attempts(connection: Connection) -> tuple[dict[str, datetime], dict[str, datetime]]:
     """Return the oldest unknown outcome and the oldest read of all live attempts, by carrier."""
-    submitted, heard = (_document_field(connection, name) for name in ("submitted_at", "heard_at"))
+    submitted, last_report = (_document_field(connection, name) for name in ("submitted_at", "last_report_at"))
     unknown = ATTEMPT.c.state.in_(deliveries.UNKNOWN)
     query = select(
         ATTEMPT.c.carrier,
         func.min(case((unknown, submitted))).label("unknown_since"),
-        func.min(case((~unknown, func.coalesce(heard, submitted)))).label("read_at"),
+        func.min(case((~unknown, func.coalesce(last_report, submitted)))).label("read_at"),
     )
     rows = connection.execute(query.where(_LIVE).group_by(ATTEMPT.c.carrier)).all()
     unknown_since = {row.carrier: datetime.fromisoformat(row.unknown_since) for row in rows if row.unknown_since}

@@ -196,7 +196,9 @@ def _times_of_planning(delivery: Delivery, terms: TermsByAccount, now: datetime)
     """
     attempts = delivery.attempts
     changes = [delivery.created_at, delivery.changed_at, delivery.last_event_at, delivery.alarmed_at]
-    changes += [at for each in attempts for at in (each.submitted_at, each.changed_at, each.heard_at, each.shown_at)]
+    changes += [
+        at for each in attempts for at in (each.submitted_at, each.changed_at, each.last_report_at, each.shown_at)
+    ]
     first = max(filter(None, changes)) - CLOCKS_APART
     breaks = [at for each in attempts for at in _breaks(each, terms.get(each.carrier))]
     instant = timedelta(microseconds=1)

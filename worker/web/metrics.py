@@ -152,7 +152,7 @@ class Parts:
         text = "Age of the oldest create whose outcome is unknown"
         yield _gauge("unknown_outcome_age_seconds", text, "carrier", unknown)
         read = {(name,): _age(found.read_at.get(name), now) for name in self.carriers}
-        text = "Longest time since an active delivery was heard of"
+        text = "Longest time since the carrier last reported on an active delivery"
         yield _gauge("read_age_seconds", text, "carrier", read)
 
     def _work(self, stored: StoredState, found: Measurements, now: datetime) -> Iterator[Metric]:

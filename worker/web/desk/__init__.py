@@ -36,7 +36,7 @@ from worker.web.desk.access import (
     Users,
 )
 from worker.web.desk.actions import Actions
-from worker.web.desk.carriers import CarriersPage, heard_of
+from worker.web.desk.carriers import CarriersPage, activity_of
 from worker.web.desk.delivery import DeliveryPage
 from worker.web.desk.live import Live
 from worker.web.desk.login import Login
@@ -68,7 +68,7 @@ def build(
 
     login, delivery, actions = Login(users, pages), DeliveryPage(container, pages), Actions(container, pages)
     views, messages = Views(container, pages, cached(partial(_overview, container))), MessagePages(container, pages)
-    carriers = CarriersPage(container, pages, cached(partial(heard_of, container)))
+    carriers = CarriersPage(container, pages, cached(partial(activity_of, container)))
     system = SystemPage(container, pages, cached(TrafficMeter(container).measure))
     live = Live(lambda: container.database.read(diagnostics.pulse), pages.snapshot.forget, threads)
     view = threads.view

@@ -18,7 +18,7 @@ from worker.database.measurements import Overview
 from worker.database.search import ANY, Filter
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Delivery
-from worker.domain.trouble import Trouble, deadline_of, truth_of
+from worker.domain.trouble import Trouble, deadline_of, freshness_of
 from worker.web.desk.choices import Choice, choices, order_choices
 from worker.web.desk.pages import Cached, Pages, storable
 
@@ -119,6 +119,6 @@ def _row(delivery: Delivery, terms: TermsByAccount) -> dict[str, Any]:
     return {
         "delivery": delivery,
         "carrier": attempt.carrier if attempt else delivery.carrier,
-        "truth": truth_of(delivery),
+        "freshness": freshness_of(delivery),
         "deadline": deadline_of(delivery, terms),
     }
