@@ -19,7 +19,7 @@ from worker.container import Container
 from worker.services.callback_gaps import HEARTBEAT_SECONDS
 from worker.web.bodies import RequestBodies
 from worker.web.callbacks import ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
-from worker.web.metrics import CallbackAnswers
+from worker.web.counters import CallbackAnswers
 
 logger = log.get(__name__)
 

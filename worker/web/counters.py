@@ -1,13 +1,17 @@
-"""Counters of the web process. Each row of the database is counted once, by its position.
+"""Counters of the web process, which begin at zero when it starts.
 
-A counter in the database would make every transaction wait for one row. The counters begin at zero when the process
-starts, and are `SETTLED` behind.
+Orders and calls are counted from the rows of the database, each once, by its position; these counts are `SETTLED`
+behind. A counter in the database would make every transaction wait for one row.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
+
+import prometheus_client
+from prometheus_client import CollectorRegistry
 
 from schemas.events import EventType
 from schemas.status import FINAL, DeliveryStatus
@@ -26,6 +30,16 @@ A transaction may commit a row after rows with higher positions are committed. A
 PAGE = 20_000
 """How many positions one transaction reads."""
 NO_CARRIER = ""
+ANSWERS = (
+    HTTPStatus.OK,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+"""The statuses that a callback endpoint may answer."""
+REFUSALS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+"""The answers to requests that no callback endpoint receives."""
 
 
 @dataclass
@@ -103,3 +117,22 @@ class CallCounts:
         for after, until in self._calls.pages(now):
             for key, times in self._database.read(carrier_calls.times_between, after, until).items():
                 self.times[key] = self.times[key] + times if key in self.times else times
+
+
+class CallbackAnswers:
+    """Counts this process's answers to callbacks by account and HTTP status, as they are sent."""
+
+    def __init__(self, accounts: Iterable[str], unknown: str) -> None:
+        """`accounts` are those whose carriers send callbacks; `unknown` counts requests with an unknown address."""
+        self.registry = CollectorRegistry()
+        text = "Callbacks by account and HTTP status of the answer"
+        self._counter = prometheus_client.Counter(
+            "order_sync_callbacks", text, ["carrier", "answer"], registry=self.registry
+        )
+        for account, statuses in [*((name, ANSWERS) for name in accounts), (unknown, REFUSALS)]:
+            for status in statuses:
+                self._counter.labels(account, status.value)
+
+    def count(self, account: str, status: int) -> None:
+        """Count an answer."""
+        self._counter.labels(account, status).inc()

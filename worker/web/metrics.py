@@ -9,11 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
 from math import inf
 from typing import Any, TypeVar
 
-import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -37,7 +35,7 @@ from worker.services.system_health import StoredState, stored_state
 from worker.services.system_troubles import SystemTrouble
 from worker.services.troubles import Troubles
 from worker.web.checks import Check, run_all
-from worker.web.counters import NO_CARRIER, CallCounts, OrderCounts
+from worker.web.counters import NO_CARRIER, CallbackAnswers, CallCounts, OrderCounts
 
 logger = log.get(__name__)
 K = TypeVar("K")
@@ -47,35 +45,6 @@ Labels = tuple[str, ...]
 MINUTES = (5, 10, 15, 20, 30, 45, 60, 90, 120)
 """The limits of the buckets of the histograms of times to the pickup and to the door."""
 PAUSED_BY = ("carrier", "database", "operator")
-ANSWERS = (
-    HTTPStatus.OK,
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
-"""The statuses that a callback endpoint may answer."""
-REFUSALS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-"""The answers to requests that no callback endpoint receives."""
-
-
-class CallbackAnswers:
-    """Counts this process's answers to callbacks by account and HTTP status."""
-
-    def __init__(self, accounts: Iterable[str], unknown: str) -> None:
-        """`accounts` are those whose carriers send callbacks; `unknown` counts requests with an unknown address."""
-        self.registry = CollectorRegistry()
-        text = "Callbacks by account and HTTP status of the answer"
-        self._counter = prometheus_client.Counter(
-            "order_sync_callbacks", text, ["carrier", "answer"], registry=self.registry
-        )
-        for account, statuses in [*((name, ANSWERS) for name in accounts), (unknown, REFUSALS)]:
-            for status in statuses:
-                self._counter.labels(account, status.value)
-
-    def count(self, account: str, status: int) -> None:
-        """Count an answer."""
-        self._counter.labels(account, status).inc()
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from worker.container import Container
 from worker.runtime import broker
 from worker.web import desk
 from worker.web.checks import Check, run_all
-from worker.web.counters import CallCounts, OrderCounts
-from worker.web.metrics import CallbackAnswers, Metrics, Parts
+from worker.web.counters import CallbackAnswers, CallCounts, OrderCounts
+from worker.web.metrics import Metrics, Parts
 
 
 def create_desk_app(container: Container, answers: CallbackAnswers) -> Starlette:
