@@ -17,9 +17,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from worker.durations import age as age  # noqa: PLC0414 - the commands import these three from here
-from worker.durations import duration as duration  # noqa: PLC0414
-from worker.durations import time_left as time_left  # noqa: PLC0414
+from worker.wording import age as age  # noqa: PLC0414 - the commands import these three from here
+from worker.wording import duration as duration  # noqa: PLC0414
+from worker.wording import time_left as time_left  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,6 +13,7 @@ from worker.domain import lifecycle
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Delivery, Step
 from worker.domain.trouble import ORDERS_SHOWN, Action, CarrierQuestion, Severity, Trouble, with_orders
+from worker.wording import counted
 
 
 class _By(StrEnum):
@@ -249,7 +250,7 @@ def _more(totals: Mapping[str, int], listed: Mapping[str, int]) -> Iterator[Trou
                 key=key_of_more(reason),
                 kind=reason.value,
                 severity=cause.severity,
-                title=f"{left} more {'order needs' if left == 1 else 'orders need'} an operator ({reason.value})",
+                title=f"{counted(left, 'more order needs', 'more orders need')} an operator ({reason.value})",
                 explanation=f"`order-sync deliveries --attention {reason.value}` lists them.",
                 count=left,
             )

@@ -16,10 +16,10 @@ from schemas.phones import masked
 from worker.clock import Clock
 from worker.domain.delivery import Step
 from worker.domain.trouble import Freshness, Severity, Trouble
-from worker.durations import age, duration, time_left
 from worker.log import printable
 from worker.services.system_health import SystemState
 from worker.web.desk.access import csrf_token
+from worker.wording import age, duration, time_left
 
 READS = frozenset({Step.TRACK, Step.RECONCILE})
 SEVERE = frozenset({Severity.GOODS_ON_THE_ROAD, Severity.UNKNOWN_OUTCOME, Severity.LATE})
