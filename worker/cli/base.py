@@ -128,10 +128,10 @@ def table(*headings: str) -> "Table":
     """Return an empty table for `console`. Long values are folded, because a value that is cut cannot be searched."""
     from rich.table import Table  # noqa: PLC0415
 
-    made = Table(box=None, pad_edge=False)
+    empty = Table(box=None, pad_edge=False)
     for heading in headings:
-        made.add_column(heading, overflow="fold")
-    return made
+        empty.add_column(heading, overflow="fold")
+    return empty
 
 
 ADVICE = {

@@ -221,9 +221,9 @@ def attention_troubles(
 ) -> list[Trouble]:
     """Return the troubles of deliveries that need an operator.
 
-    `counts` has the number of deliveries of each group, of which `asking` may be only a part. A delivery with nothing
-    but symptoms makes no trouble of its own if its next step is one of the `blocked` steps at their carriers, because
-    what blocks them is a trouble of its own.
+    `counts` has the number of deliveries of each group, and `asking` may have only some of them. A delivery with
+    nothing but symptoms is no trouble of its own if its next step is one of the `blocked` steps at their carriers,
+    because what blocks them is a trouble of its own.
     """
     found: dict[str, list[tuple[AttentionReason, Delivery]]] = {}
     for delivery in asking:

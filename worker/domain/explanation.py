@@ -160,8 +160,8 @@ def plan_again(delivery: Delivery, terms: TermsByAccount, now: datetime) -> list
 def _step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Finding:
     """Plan at each time at which the stored step may have been planned. Between these times, plans change steadily.
 
-    The time of a due step is not compared, because the step may have been made due, for example when its account was
-    resumed. For the same reason, any step that the planner could choose is accepted then.
+    The time of a due step is not compared, because the step may have become due early, for example when its account
+    was resumed. For the same reason, any step that the planner could choose is accepted then.
     """
     stored, stored_at = (delivery.step, delivery.step_attempt_id), delivery.next_run_at
     times = _times_of_planning(delivery, terms, now)

@@ -299,7 +299,7 @@ def _callbacks(stored: StoredState, now: datetime, *, awaits_callbacks: bool) ->
             K.CALLBACKS_NOT_STORED,
             Severity.SYSTEM,
             "No web process runs",
-            "Callbacks of the carriers are not stored. Deliveries are read less often than callbacks would tell.",
+            "Callbacks of the carriers are not stored. Deliveries are read less often than callbacks would report.",
             since=recorded_at,
         )
     for account, entity, since in stored.missing_callbacks:

@@ -169,10 +169,10 @@ ACTION_FORMS: dict[Action, ActionForm] = {
         second_courier="If the carrier does have the order, a second courier will come.",
         one_at_a_time=True,
     ),
-    Action.ACCEPT: ActionForm("Accept the time", "The carrier is told that its pickup time suits.", _decide_offer),
+    Action.ACCEPT: ActionForm("Accept the time", "The carrier's pickup time is accepted.", _decide_offer),
     Action.DENY: ActionForm(
         "Deny the time",
-        "The carrier is told that its pickup time does not suit. The next carrier is asked.",
+        "The carrier's pickup time is denied. The next carrier is asked.",
         _decide_offer,
     ),
     Action.ATTENDED: ActionForm(

@@ -74,7 +74,7 @@ def storable(text: str) -> str:
 
 def environment() -> Environment:
     """Return the templates. Every value is escaped, and control characters of foreign texts are shown as escapes."""
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("worker.web.desk"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -82,7 +82,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_harmless,
     )
-    made.filters.update(
+    templates.filters.update(
         age=age,
         countdown=countdown,
         freshness=freshness_text,
@@ -92,8 +92,8 @@ def environment() -> Environment:
         duration=duration,
         seconds=seconds_until,
     )
-    made.globals["SEVERE"] = SEVERE
-    return made
+    templates.globals["SEVERE"] = SEVERE
+    return templates
 
 
 def _harmless(value: Any) -> Any:
