@@ -37,7 +37,7 @@ class Input(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One stored input, with the decision of then and the decision of today. The texts contain no customer data."""
+    """One stored input, with the earlier decision and today's. The texts contain no customer data."""
 
     at: datetime
     input: Input
