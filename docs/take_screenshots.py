@@ -1,6 +1,6 @@
 """Write the pictures of the desk in docs/images: `python -m docs.take_screenshots`, with Chromium installed.
 
-The orders are made up, and their clock stands still, so the pictures change only when the pages do.
+The orders are invented, and their clock does not move, so the pictures change only when the pages do.
 """
 
 from collections.abc import Iterator

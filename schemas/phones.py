@@ -34,7 +34,7 @@ def extension_of(text: str) -> str:
 
 
 def masked(text: str | None) -> str:
-    """Return a telephone number of which only the last two digits are shown; empty without a number."""
+    """Return a telephone number with all digits but the last two hidden; empty without a number."""
     return f"•••{text[-2:]}" if text else ""
 
 

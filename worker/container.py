@@ -415,10 +415,14 @@ class Container:
         return Timelines(self.database, self.file_shops)
 
     @cached_property
-    def callers(self) -> frozenset[str]:
+    def callback_accounts(self) -> tuple[str, ...]:
+        """The accounts whose carriers can send callbacks."""
+        return tuple(name for name, codec in self.codecs.items() if codec.capabilities.callbacks != "none")
+
+    @cached_property
+    def callbacks_expected(self) -> frozenset[str]:
         """The accounts from which callbacks are expected; none without a public address."""
-        able = {name for name, codec in self.codecs.items() if codec.capabilities.callbacks != "none"}
-        return frozenset(able if self.settings.public_url else ())
+        return frozenset(self.callback_accounts if self.settings.public_url else ())
 
     @cached_property
     def carrier_reports(self) -> CarrierReports:
@@ -458,7 +462,7 @@ class Container:
     @cached_property
     def troubles(self) -> Troubles:
         """The service that finds what needs an operator."""
-        return Troubles(self.database, self.system_health, self.terms, bool(self.callers))
+        return Troubles(self.database, self.system_health, self.terms, bool(self.callbacks_expected))
 
     @cached_property
     def notifiers(self) -> dict[str, Notifier]:

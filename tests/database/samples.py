@@ -181,7 +181,7 @@ def full(delivery: Delivery) -> Delivery:
         rank=60,
         resume_to=AttemptState.PICKED_UP,
         carrier_time=NOW,
-        heard_at=NOW,
+        last_report_at=NOW,
         shown_at=NOW,
         prompted_at=NOW,
         offered_at=LATER,

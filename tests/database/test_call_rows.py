@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from worker.database import carrier_calls
-from worker.database.carrier_calls import DELETED_AT_ONCE, MEASURED, LastCall, RecentCalls, RecordedCall
+from worker.database.carrier_calls import DELETED_AT_ONCE, MEASURED, CallTimes, LastCall, RecentCalls, RecordedCall
 from worker.database.database import Database
 from worker.http.call import Verdict
 
@@ -51,3 +51,18 @@ def test_only_the_newest_calls_are_measured(database: Database) -> None:
     database.write(carrier_calls.record, calls)
     found = database.read(carrier_calls.recent, SENT)["cervo"]
     assert (found.count, found.median, found.p95) == (MEASURED, 2500, 4749)
+
+
+def test_the_durations_of_calls_are_measured_by_position(database: Database) -> None:
+    call = replace(CALL, milliseconds=50, status=200, verdict=Verdict.ANSWERED)
+    assert database.read(carrier_calls.newest_position) == 0
+    database.write(carrier_calls.record, [call])
+    first = database.read(carrier_calls.newest_position)
+    more = [replace(call, attempt_id=8, milliseconds=51), replace(call, attempt_id=9, milliseconds=70_000)]
+    database.write(carrier_calls.record, [*more, replace(call, attempt_id=10, verdict=Verdict.UNREADABLE)])
+    last = database.read(carrier_calls.newest_position)
+    assert database.read(carrier_calls.times_between, first, last) == {
+        ("cervo", "create", "answered"): CallTimes(2, 70_051, (0, 1, 1, 1, 1, 1, 1, 1, 1, 1)),
+        ("cervo", "create", "unreadable"): CallTimes(1, 50, (1,) * 10),
+    }
+    assert database.read(carrier_calls.times_between, last, last) == {}

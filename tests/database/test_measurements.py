@@ -11,14 +11,12 @@ from schemas.events import EventType
 from schemas.status import AttemptState, Cause, DeliveryStatus
 from tests.database.samples import ID, LATER, NOW, begun, changed, place
 from worker.carriers.port import Callback, CallbackKey
-from worker.database import callbacks, carrier_calls, measurements
-from worker.database.carrier_calls import RecordedCall
+from worker.database import callbacks, measurements
 from worker.database.database import Database
 from worker.database.due_work import OldestStep
-from worker.database.measurements import CallTimes, Figures, Measurements
+from worker.database.measurements import Measurements, Overview
 from worker.domain.delivery import Change, Delivery, Event, Step
 from worker.domain.lifecycle import snapshot
-from worker.http.call import Verdict
 from worker.services.system_health import stored_state
 
 NOTHING = Measurements({}, {}, {}, {}, 0, 0, {})
@@ -56,9 +54,9 @@ def test_live_attempts_are_measured_by_carrier(database: Database) -> None:
     attempts: list[dict[str, Any]] = [
         {"state": AttemptState.SUBMIT_UNKNOWN, "submitted_at": NOW + MINUTE},
         {"state": AttemptState.SUBMITTING, "submitted_at": NOW},
-        {"state": AttemptState.CREATED, "heard_at": NOW + 2 * MINUTE},
+        {"state": AttemptState.CREATED, "last_report_at": NOW + 2 * MINUTE},
         {"state": AttemptState.CREATED, "carrier": "borzo", "submitted_at": NOW + 3 * MINUTE},
-        {"state": AttemptState.DELIVERED, "heard_at": NOW, "ended_at": NOW},
+        {"state": AttemptState.DELIVERED, "last_report_at": NOW, "ended_at": NOW},
     ]
     for number, (delivery_id, values) in enumerate(zip(ids, attempts, strict=True), 1):
         more = {"id": number, "token": str(number), **values}
@@ -131,27 +129,12 @@ def test_a_measurement_never_reads_the_whole_table_of_deliveries_attempts_or_cal
             assert connection.execute(text(SCANS)).all() == before
 
 
-def test_the_durations_of_calls_are_measured_by_position(database: Database) -> None:
-    call = RecordedCall(7, NOW, "create", "d", "cervo", 50, 200, Verdict.ANSWERED, None, "POST /order", None)
-    assert database.read(measurements.newest_call) == 0
-    database.write(carrier_calls.record, [call])
-    first = database.read(measurements.newest_call)
-    more = [replace(call, attempt_id=8, milliseconds=51), replace(call, attempt_id=9, milliseconds=70_000)]
-    database.write(carrier_calls.record, [*more, replace(call, attempt_id=10, verdict=Verdict.UNREADABLE)])
-    last = database.read(measurements.newest_call)
-    assert database.read(measurements.call_times, first, last) == {
-        ("cervo", "create", "answered"): CallTimes(2, 70_051, (0, 1, 1, 1, 1, 1, 1, 1, 1, 1)),
-        ("cervo", "create", "unreadable"): CallTimes(1, 50, (1,) * 10),
-    }
-    assert database.read(measurements.call_times, last, last) == {}
-
-
-def test_the_figures_count_open_orders_and_how_those_of_the_last_day_ended(database: Database) -> None:
+def test_the_overview_counts_open_orders_and_how_those_of_a_time_ended(database: Database) -> None:
     ids = place(database, "1", "2", "3", "4", "5")
     for delivery_id, status in zip(ids, ("delivered", "cancelled", "returned"), strict=False):
         changed(database, [delivery_id], ended(DeliveryStatus(status)))
-    changed(database, [ids[3]], lambda each: begun(each, state=AttemptState.CREATED, heard_at=NOW))
-    assert [database.read(measurements.figures, since) for since in (NOW, NOW + MINUTE)] == [
-        Figures(open=2, delivered=1, undelivered=2, oldest_read=("deliverit", NOW)),
-        Figures(open=2, delivered=0, undelivered=0, oldest_read=("deliverit", NOW)),
+    changed(database, [ids[3]], lambda each: begun(each, state=AttemptState.CREATED, last_report_at=NOW))
+    assert [database.read(measurements.overview, since) for since in (NOW, NOW + MINUTE)] == [
+        Overview(open=2, delivered=1, undelivered=2, oldest_read=("deliverit", NOW)),
+        Overview(open=2, delivered=0, undelivered=0, oldest_read=("deliverit", NOW)),
     ]

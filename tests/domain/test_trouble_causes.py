@@ -16,11 +16,11 @@ from worker.domain.delivery import Delivery, Step
 from worker.domain.trouble import (
     Action,
     CarrierQuestion,
+    Freshness,
     Severity,
     Trouble,
     TroubledOrder,
-    Truth,
-    truth_of,
+    freshness_of,
     unmapped_status_troubles,
 )
 from worker.errors import Uncertain
@@ -96,7 +96,7 @@ def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carr
     scenario = doubtful()
     (found,) = troubles(scenario.delivery)
     attempt, delivery = scenario.attempt, scenario.delivery
-    truth = Truth(START, None, Evidence.OBSERVED, delivery.step, delivery.next_run_at)
+    freshness = Freshness(START, None, Evidence.OBSERVED, delivery.step, delivery.next_run_at)
     assert found == Trouble(
         key="outcome_unknown:d-2011",
         kind="outcome_unknown",
@@ -106,7 +106,7 @@ def test_an_unknown_outcome_is_a_trouble_of_each_order_with_what_to_ask_the_carr
         "(no answer within the deadline). No other carrier is asked until you know.",
         count=1,
         orders=(
-            TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP, "Europe/Copenhagen", truth),
+            TroubledOrder("d-2011", "2011", "platform", "17", "submit_unknown", PICKUP, "Europe/Copenhagen", freshness),
         ),
         account="cervo",
         store_id="17",
@@ -135,15 +135,15 @@ def test_a_status_is_as_old_as_the_last_report_about_it_even_after_the_end() -> 
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.book()
-    found = [truth_of(scenario.delivery)]
+    found = [freshness_of(scenario.delivery)]
     scenario.wait(60)
     scenario.poll("delivered")
     ended = scenario.delivery
-    found.append(truth_of(ended))
-    assert [(each.since, each.heard_at) for each in found] == [(START, START), (ended.changed_at, scenario.now)]
+    found.append(freshness_of(ended))
+    assert [(each.since, each.last_report_at) for each in found] == [(START, START), (ended.changed_at, scenario.now)]
     assert ended.active is None
     waiting = replace(ended, status=DeliveryStatus.QUEUED)
-    assert truth_of(waiting).heard_at is None
+    assert freshness_of(waiting).last_report_at is None
 
 
 def test_nothing_about_a_trouble_names_the_customer() -> None:

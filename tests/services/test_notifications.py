@@ -13,13 +13,13 @@ from schemas.status import Evidence
 from tests.services.simulation import Simulation, order_document
 from worker.database import accounts
 from worker.database.database import Database
-from worker.domain.trouble import Severity, Trouble, TroubledOrder, Truth
+from worker.domain.trouble import Freshness, Severity, Trouble, TroubledOrder
 from worker.errors import NotSentError
 from worker.services.notifications import LASTS, LEASE_SECONDS, Notifications, Send
 
 PAUSED = "borzo is paused by an operator"
 NIGHT = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
-TRUTH = Truth(NIGHT, None, Evidence.OBSERVED, None, None)
+FRESHNESS = Freshness(NIGHT, None, Evidence.OBSERVED, None, None)
 """21:00 in Copenhagen and 17:00 in São Paulo."""
 
 
@@ -199,7 +199,7 @@ def test_orders_that_can_wait_are_not_reported_in_the_quiet_hours_of_their_store
     severity: Severity, hours: str, count: int, zones: list[str | None], sent: list[str], told: Told
 ) -> None:
     told.simulation.now = NIGHT
-    orders = tuple(TroubledOrder("d", "2011", "demo", "17", "queued", None, zone, TRUTH) for zone in zones)
+    orders = tuple(TroubledOrder("d", "2011", "demo", "17", "queued", None, zone, FRESHNESS) for zone in zones)
     told.processes = {"one": told.process()}
     told.processes["one"].quiet = {"team": hours}
     told.processes["one"].troubles = Found(Trouble("key", "kind", severity, "Title", "", count, orders))  # type: ignore[assignment]

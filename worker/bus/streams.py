@@ -56,7 +56,7 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A consumer group, and how far it is."""
+    """A consumer group and its progress."""
 
     stream: str
     name: str

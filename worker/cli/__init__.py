@@ -14,9 +14,11 @@ from worker.cli import (
     deliveries,
     desk,
     explain,
+    orders,
     platform,
     queries,
     run,
+    show,
     status,
 )
 from worker.cli.base import advice_on, app, complain
@@ -32,9 +34,11 @@ __all__ = [
     "desk",
     "explain",
     "main",
+    "orders",
     "platform",
     "queries",
     "run",
+    "show",
     "status",
 ]
 

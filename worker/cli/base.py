@@ -17,9 +17,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from worker.durations import age as age  # noqa: PLC0414 - the commands import these three from here
-from worker.durations import duration as duration  # noqa: PLC0414
-from worker.durations import time_left as time_left  # noqa: PLC0414
+from worker.wording import age as age  # noqa: PLC0414 - the commands import these three from here
+from worker.wording import duration as duration  # noqa: PLC0414
+from worker.wording import time_left as time_left  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,10 +128,10 @@ def table(*headings: str) -> "Table":
     """Return an empty table for `console`. Long values are folded, because a value that is cut cannot be searched."""
     from rich.table import Table  # noqa: PLC0415
 
-    made = Table(box=None, pad_edge=False)
+    empty = Table(box=None, pad_edge=False)
     for heading in headings:
-        made.add_column(heading, overflow="fold")
-    return made
+        empty.add_column(heading, overflow="fold")
+    return empty
 
 
 ADVICE = {

@@ -10,13 +10,12 @@ import typer
 
 from worker.cli.base import Json, console, fail, moment, open_container, table, when, write_json
 from worker.cli.carriers import carriers
+from worker.wording import counted
 
 if TYPE_CHECKING:
     from worker.domain.report import Figures, Group, Spread
     from worker.services.carrier_report import Span
 
-FEW = 10
-"""Below so many orders, a time is shown with their number."""
 HEADINGS = ("carrier", "orders", "accepted", "courier", "pickup", "door", "late", "unknown")
 LEGEND = (
     "Minutes: the median, and after the slash the 90th percentile; (3) means that the median is of 3 orders only. "
@@ -47,12 +46,12 @@ def report_carriers(
     groups = services.carrier_reports.of(span).by(By(by))
     if as_json:
         for group, figures in groups:
-            write_json(_document(span, group, figures, expected=group.carrier in services.callers))
+            write_json(_document(span, group, figures, expected=group.carrier in services.callbacks_expected))
     else:
-        _print(span, By(by), groups, services.callers)
+        _print(span, By(by), groups, services.callbacks_expected)
 
 
-def _print(span: "Span", by: str, groups: "list[tuple[Group, Figures]]", callers: frozenset[str]) -> None:
+def _print(span: "Span", by: str, groups: "list[tuple[Group, Figures]]", expected: frozenset[str]) -> None:
     place = f"store {span.store_id}" if span.store_id else "all stores"
     console.print(f"Orders offered from {when(span.since)} to {when(span.until)}, {place}")
     if not groups:
@@ -65,7 +64,7 @@ def _print(span: "Span", by: str, groups: "list[tuple[Group, Figures]]", callers
     console.print()
     if by == "carrier":
         for group, figures in groups:
-            for text in _details(figures, expected=group.carrier in callers):
+            for text in _details(figures, expected=group.carrier in expected):
                 console.print(f"{group.carrier}: {text}")
         console.print()
     console.print(LEGEND)
@@ -87,6 +86,8 @@ def _cells(figures: "Figures") -> list[str]:
 
 
 def _spread(found: "Spread | None") -> str:
+    from worker.domain.report import FEW
+
     if found is None:
         return "-"
     return f"{found.median} ({found.count})" if found.count < FEW else f"{found.median}/{found.p90}"
@@ -107,7 +108,7 @@ def _details(figures: "Figures", *, expected: bool) -> Iterator[str]:
         yield f"late callbacks {figures.late_callbacks} of {figures.by_callback}"
         yield f"statuses without a callback {figures.by_read} of {seen}"
     for currency, (amount, count) in figures.median_prices.items():
-        yield f"median price {amount} {currency} of {count} {'order' if count == 1 else 'orders'}"
+        yield f"median price {amount} {currency} of {counted(count, 'order', 'orders')}"
     if figures.estimated:
         yield f"estimated times {figures.estimated} of {figures.times}, because the carrier gave none"
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import typer
 
 from worker.cli.base import ASK, Json, app, complain, console, fail, open_container, report, write_json
-from worker.cli.deliveries import Name, message_in, one_delivery, read
+from worker.cli.deliveries import Name, one_delivery
+from worker.cli.orders import message_in, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +67,7 @@ def _quoting_accounts(services: "Container", wanted: str) -> list[str]:
 def _order_in(file: str, services: "Container") -> "Order":
     from schemas.order import Order
 
-    found = read(message_in(file), file, services).data
+    found = parse(message_in(file), file, services).data
     if not isinstance(found, Order):
         fail(f"{file} holds only an order id: a price needs the whole order")
     return found

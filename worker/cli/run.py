@@ -339,7 +339,9 @@ def web() -> None:
     log.setup(settings.log_level, settings.log_format)
     answers = count_answers(services)
     public, desk = create_web_app(services, answers), create_desk_app(services, answers)
-    threading.Thread(target=notifying().run, name="notifier", daemon=True).start()  # it also tells that no worker runs
+    threading.Thread(
+        target=notifying().run, name="notifier", daemon=True
+    ).start()  # it also notifies when no worker runs
     server.serve(public, settings.web_address, desk, settings.desk_address)
 
 

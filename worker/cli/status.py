@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from worker.cli.base import LOOK, Json, age, app, console, open_container, time_left, write_json
+from worker.wording import counted
 
 if TYPE_CHECKING:
     from worker.domain.trouble import Action, CarrierQuestion, Trouble
@@ -55,7 +56,7 @@ def status(*, as_json: bool = Json) -> None:
 def _summary(troubles: "list[Trouble]") -> str:
     if not troubles:
         return "Nothing is wrong."
-    return f"{len(troubles)} {'thing needs' if len(troubles) == 1 else 'things need'} an operator."
+    return f"{counted(len(troubles), 'thing needs', 'things need')} an operator."
 
 
 # --- the parts of the system ------------------------------------------------------------------------------------------
@@ -116,7 +117,7 @@ def _document(trouble: "Trouble") -> dict[str, Any]:
 def _print(trouble: "Trouble", now: datetime) -> None:
     facts = [
         trouble.severity.replace("_", " "),
-        f"{trouble.count} {'order' if trouble.count == 1 else 'orders'}" if trouble.count else "",
+        counted(trouble.count, "order", "orders") if trouble.count else "",
         f"deadline {time_left(trouble.deadline, now)}" if trouble.deadline else "",
         f"since {age(trouble.since, now)}" if trouble.since else "",
     ]

@@ -113,7 +113,7 @@ def _insert_new(dialect: str, table: Table, names: tuple[str, ...], returned: tu
 def _update_from_json(table: Table, names: tuple[str, ...]) -> Any:
     key, new = _key(table), _records(table, names)
     values = {name: new.c[name] for name in names if name != key.name}
-    # The planner does not know how many rows the JSON contains; the array of the keys tells it.
+    # The planner does not know how many rows the JSON contains; the array of the keys shows it.
     these = (key == new.c[key.name]) & is_one_of("postgresql", key, "keys")
     return update(table).where(these).values(values)
 

@@ -59,7 +59,7 @@ class StoredCallback:
     key: CallbackKey = NO_KEY
     """What identified the attempt and ordered the callback when it arrived, without the attempt's id and token."""
     decision: CallbackDecision | None = None
-    """What the callback was decided to mean; None unless it was applied."""
+    """The meaning of the callback; None unless it was applied."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, case, delete, func, select
 
 from worker.database.batches import insert_new
 from worker.database.tables import CARRIER_CALL
@@ -18,7 +18,11 @@ from worker.http.call import Verdict
 DELETED_AT_ONCE = 1000
 """The most calls that one transaction deletes, so that it is short."""
 MEASURED = 5000
-"""How many of the newest calls are measured."""
+"""How many of the newest calls `recent` measures."""
+BOUNDS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
+"""The bounds of the durations by which calls are counted, in milliseconds."""
+CallKey = tuple[str, str, str]
+"""The account, the operation and the verdict of calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,22 @@ class RecentCalls:
     last: LastCall
 
 
+@dataclass(frozen=True, slots=True)
+class CallTimes:
+    """The durations of calls."""
+
+    count: int
+    milliseconds: int
+    """The sum of the durations."""
+    within: tuple[int, ...]
+    """For each of `BOUNDS`: how many calls took no longer."""
+
+    def __add__(self, other: "CallTimes") -> "CallTimes":
+        """Return the durations of the calls of both."""
+        within = tuple(map(sum, zip(self.within, other.within, strict=True)))
+        return CallTimes(self.count + other.count, self.milliseconds + other.milliseconds, within)
+
+
 def row(call: RecordedCall) -> dict[str, Any]:
     """Return the row of a call."""
     return {name: getattr(call, name) for name in RecordedCall.__slots__}
@@ -98,6 +118,25 @@ def _measured(rows: Sequence[Any]) -> RecentCalls:
     newest = rows[0]
     last = LastCall(newest.sent_at, newest.operation, newest.status, Verdict(newest.verdict), newest.reason)
     return RecentCalls(len(took), round(median(took)), took[-(-len(took) * 95 // 100) - 1], last)
+
+
+def newest_position(connection: Connection) -> int:
+    """Return the position of the newest recorded call; 0 when there is none."""
+    return connection.scalar(select(func.max(CARRIER_CALL.c.position))) or 0
+
+
+def times_between(connection: Connection, after: int, until: int) -> dict[CallKey, CallTimes]:
+    """Measure the durations of the calls that were recorded after one position, up to another."""
+    calls = CARRIER_CALL.c
+    key = (calls.account, calls.operation, calls.verdict)
+    within = [func.count(case((calls.milliseconds <= bound, 1))) for bound in BOUNDS]
+    query = select(*key, func.count(), func.sum(calls.milliseconds), *within)
+    these = (calls.position > after) & (calls.position <= until)
+    rows = connection.execute(query.where(these).group_by(*key))
+    return {
+        (account, operation, verdict): CallTimes(count, int(total), tuple(counts))
+        for account, operation, verdict, count, total, *counts in rows
+    }
 
 
 def delete_before(connection: Connection, limit: datetime) -> int:

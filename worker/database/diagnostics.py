@@ -157,7 +157,7 @@ def failing_write_backs(connection: Connection, failures: int) -> Backlog:
 
 
 def pulse(connection: Connection) -> tuple[int | None, int | None]:
-    """Return two numbers, one of which is another after each event and each action of an operator."""
+    """Return two numbers. Each event and each action of an operator changes one of them."""
     newest = (select(func.max(table.c.position)).scalar_subquery() for table in (EVENT, OPERATOR_ACTION))
     events, actions = connection.execute(select(*newest)).one()
     return events, actions

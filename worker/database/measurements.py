@@ -13,17 +13,13 @@ from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, select
 
 from schemas.status import FINAL, DeliveryStatus
 from worker.database import deliveries, write_backs
-from worker.database.tables import ATTEMPT, CALLBACK, CARRIER_CALL, DELIVERY
+from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
 """The condition of the index `attempt_live`. A database uses the index only if the texts are equal."""
 _WAITING_CALLBACKS = (
     select(func.count()).select_from(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_not(None))
 )
-BOUNDS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
-"""The bounds of the durations by which calls are counted, in milliseconds."""
-CallKey = tuple[str, str, str]
-"""The account, the operation and the verdict of calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +33,13 @@ class Measurements:
     unknown_since: Mapping[str, datetime]
     """When the oldest create with an unknown outcome was sent, by carrier."""
     read_at: Mapping[str, datetime]
-    """When the live attempt without a report for the longest time was last heard of, by carrier."""
+    """When the live attempt without a report for the longest time last reported, by carrier."""
     write_backs: int
     """The deliveries whose comparison with the platform is overdue or has failed."""
     waiting_callbacks: int
     """The stored callbacks of known attempts that are not applied yet."""
     callbacks_at: Mapping[str, datetime]
     """When the newest callback arrived, by account."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallTimes:
-    """The durations of calls."""
-
-    count: int
-    milliseconds: int
-    """The sum of the durations."""
-    within: tuple[int, ...]
-    """For each of `BOUNDS`: how many calls took no longer."""
-
-    def __add__(self, other: "CallTimes") -> "CallTimes":
-        """Return the durations of the calls of both."""
-        within = tuple(map(sum, zip(self.within, other.within, strict=True)))
-        return CallTimes(self.count + other.count, self.milliseconds + other.milliseconds, within)
 
 
 def measure(connection: Connection, names: Iterable[str], now: datetime) -> Measurements:
@@ -77,7 +57,7 @@ def measure(connection: Connection, names: Iterable[str], now: datetime) -> Meas
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Overview:
     """How many orders are open, how those of the last day ended, and how old the oldest known status is."""
 
     open: int
@@ -85,28 +65,28 @@ class Figures:
     undelivered: int
     """Ended without delivery."""
     oldest_read: tuple[str, datetime] | None
-    """The carrier of the live attempt without a report for the longest time, and when it was last heard of."""
+    """The carrier of the live attempt without a report for the longest time, and when it last reported."""
 
 
-def figures(connection: Connection, since: datetime) -> Figures:
-    """Return the figures of now. Of the ended deliveries, only those that were placed since a time are counted."""
-    of_time = select(DELIVERY.c.status, func.count()).where(DELIVERY.c.created_at >= since)
-    rows = connection.execute(of_time.where(DELIVERY.c.status.in_(FINAL)).group_by(DELIVERY.c.status))
+def overview(connection: Connection, since: datetime) -> Overview:
+    """Count the open orders, and how those ended that were placed since a time."""
+    these = (DELIVERY.c.created_at >= since) & DELIVERY.c.status.in_(FINAL)
+    rows = connection.execute(select(DELIVERY.c.status, func.count()).where(these).group_by(DELIVERY.c.status))
     ended = {row[0]: row[1] for row in rows}
     delivered = ended.pop(DeliveryStatus.DELIVERED, 0)
     _, read_at = live_attempts(connection)
     oldest = min(read_at.items(), key=lambda each: each[1], default=None)
-    return Figures(sum(deliveries.status_counts(connection).values()), delivered, sum(ended.values()), oldest)
+    return Overview(sum(deliveries.status_counts(connection).values()), delivered, sum(ended.values()), oldest)
 
 
 def live_attempts(connection: Connection) -> tuple[dict[str, datetime], dict[str, datetime]]:
     """Return the oldest unknown outcome and the oldest read of all live attempts, by carrier."""
-    submitted, heard = (_document_field(connection, name) for name in ("submitted_at", "heard_at"))
+    submitted, last_report = (_document_field(connection, name) for name in ("submitted_at", "last_report_at"))
     unknown = ATTEMPT.c.state.in_(deliveries.UNKNOWN)
     query = select(
         ATTEMPT.c.carrier,
         func.min(case((unknown, submitted))).label("unknown_since"),
-        func.min(case((~unknown, func.coalesce(heard, submitted)))).label("read_at"),
+        func.min(case((~unknown, func.coalesce(last_report, submitted)))).label("read_at"),
     )
     rows = connection.execute(query.where(_LIVE).group_by(ATTEMPT.c.carrier)).all()
     unknown_since = {row.carrier: datetime.fromisoformat(row.unknown_since) for row in rows if row.unknown_since}
@@ -124,22 +104,3 @@ def callbacks_at(connection: Connection, names: Iterable[str]) -> dict[str, date
     newest = select(CALLBACK.c.received_at).order_by(CALLBACK.c.position.desc()).limit(1)
     found = {name: connection.scalar(newest.where(CALLBACK.c.carrier == name)) for name in names}
     return {name: received_at for name, received_at in found.items() if received_at is not None}
-
-
-def newest_call(connection: Connection) -> int:
-    """Return the position of the newest recorded call; 0 when there is none."""
-    return connection.scalar(select(func.max(CARRIER_CALL.c.position))) or 0
-
-
-def call_times(connection: Connection, after: int, until: int) -> dict[CallKey, CallTimes]:
-    """Measure the durations of the calls that were recorded after one position, up to another."""
-    calls = CARRIER_CALL.c
-    key = (calls.account, calls.operation, calls.verdict)
-    within = [func.count(case((calls.milliseconds <= bound, 1))) for bound in BOUNDS]
-    query = select(*key, func.count(), func.sum(calls.milliseconds), *within)
-    these = (calls.position > after) & (calls.position <= until)
-    rows = connection.execute(query.where(these).group_by(*key))
-    return {
-        (account, operation, verdict): CallTimes(count, int(total), tuple(counts))
-        for account, operation, verdict, count, total, *counts in rows
-    }

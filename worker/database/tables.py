@@ -99,7 +99,7 @@ class DeliveryRow(SQLModel, table=True):
         ),
         # deliveries.find, inbox.unknown_orders, outbox.event_keys
         Index("delivery_order", "order_id"),
-        # search.search, search.find_by_phone, measurements.figures
+        # search.search, search.find_by_phone, measurements.overview
         Index("delivery_created", "created_at"),
         # deliveries.attention_counts, diagnostics.asking, search.search
         Index(

@@ -13,6 +13,7 @@ from worker.domain import lifecycle
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Delivery, Step
 from worker.domain.trouble import ORDERS_SHOWN, Action, CarrierQuestion, Severity, Trouble, with_orders
+from worker.wording import counted
 
 
 class _By(StrEnum):
@@ -220,9 +221,9 @@ def attention_troubles(
 ) -> list[Trouble]:
     """Return the troubles of deliveries that need an operator.
 
-    `counts` has the number of deliveries of each group, of which `asking` may be only a part. A delivery with nothing
-    but symptoms makes no trouble of its own if its next step is one of the `blocked` steps at their carriers, because
-    what blocks them is a trouble of its own.
+    `counts` has the number of deliveries of each group, and `asking` may have only some of them. A delivery with
+    nothing but symptoms is no trouble of its own if its next step is one of the `blocked` steps at their carriers,
+    because what blocks them is a trouble of its own.
     """
     found: dict[str, list[tuple[AttentionReason, Delivery]]] = {}
     for delivery in asking:
@@ -249,7 +250,7 @@ def _more(totals: Mapping[str, int], listed: Mapping[str, int]) -> Iterator[Trou
                 key=key_of_more(reason),
                 kind=reason.value,
                 severity=cause.severity,
-                title=f"{left} more {'order needs' if left == 1 else 'orders need'} an operator ({reason.value})",
+                title=f"{counted(left, 'more order needs', 'more orders need')} an operator ({reason.value})",
                 explanation=f"`order-sync deliveries --attention {reason.value}` lists them.",
                 count=left,
             )

@@ -1,4 +1,4 @@
-"""What a callback was decided to mean, with the state of its attempt on which that depended. It is stored with it."""
+"""The meaning of an applied callback, and the state of its attempt on which it depended. Both are stored."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ class CallbackDecision:
 
     @classmethod
     def of(cls, view: AttemptView, observations: Iterable[Observation]) -> Self:
-        """Return the decision that these are the observations of a callback about an attempt."""
+        """Return the decision about a callback, from its observations about an attempt."""
         meaning = tuple(dict(_decisive(each)) for each in observations)
         return cls(view.id, view.state, view.rank, view.ref, view.codec_state, view.cancel_requested, meaning)
 

@@ -17,7 +17,7 @@ from worker.carriers.comparison import Comparison
 from worker.domain import schedule
 from worker.domain.carrier_terms import CarrierTerms
 from worker.domain.delivery import Attempt, Delivery
-from worker.durations import duration
+from worker.wording import duration
 
 EARLIEST, LATEST = timedelta(minutes=5), timedelta(minutes=15)
 """How long before and after our create a candidate may have been created. The carrier's clock may be wrong."""

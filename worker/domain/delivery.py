@@ -118,7 +118,7 @@ class Attempt:
     """The state that `on_hold` interrupted, if any. After the hold, the attempt may return to this state."""
     carrier_time: datetime | None = None
     """The time of the newest report, by the carrier's clock."""
-    heard_at: datetime | None = None
+    last_report_at: datetime | None = None
     """When the newest report arrived, by our clock. A read that began before this time is outdated."""
     shown_at: datetime | None = None
     """The start of the first read that showed the current `state`; None while no read has shown this state."""

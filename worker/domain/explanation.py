@@ -37,7 +37,7 @@ class Input(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One stored input, with the decision of then and the decision of today. The texts contain no customer data."""
+    """One stored input, with the earlier decision and today's. The texts contain no customer data."""
 
     at: datetime
     input: Input
@@ -160,8 +160,8 @@ def plan_again(delivery: Delivery, terms: TermsByAccount, now: datetime) -> list
 def _step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Finding:
     """Plan at each time at which the stored step may have been planned. Between these times, plans change steadily.
 
-    The time of a due step is not compared, because the step may have been made due, for example when its account was
-    resumed. For the same reason, any step that the planner could choose is accepted then.
+    The time of a due step is not compared, because the step may have become due early, for example when its account
+    was resumed. For the same reason, any step that the planner could choose is accepted then.
     """
     stored, stored_at = (delivery.step, delivery.step_attempt_id), delivery.next_run_at
     times = _times_of_planning(delivery, terms, now)
@@ -196,7 +196,9 @@ def _times_of_planning(delivery: Delivery, terms: TermsByAccount, now: datetime)
     """
     attempts = delivery.attempts
     changes = [delivery.created_at, delivery.changed_at, delivery.last_event_at, delivery.alarmed_at]
-    changes += [at for each in attempts for at in (each.submitted_at, each.changed_at, each.heard_at, each.shown_at)]
+    changes += [
+        at for each in attempts for at in (each.submitted_at, each.changed_at, each.last_report_at, each.shown_at)
+    ]
     first = max(filter(None, changes)) - CLOCKS_APART
     breaks = [at for each in attempts for at in _breaks(each, terms.get(each.carrier))]
     instant = timedelta(microseconds=1)

@@ -21,6 +21,8 @@ NEVER_CREATED = "never_created"
 """The reason in place of a `Reason`, if the outcome was unknown and the carrier turned out to have no order."""
 REFUSED = "refused"
 """The outcome of an attempt that its carrier did not accept. Every other outcome is a final status."""
+FEW = 10
+"""Below so many orders, a figure is only an impression, and is shown with their number."""
 OUTCOMES = (REFUSED, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED)
 
 

@@ -60,12 +60,12 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class Freshness:
     """How old the status of a delivery is, how well it is proven, and when its carrier is asked next."""
 
     since: datetime
     """When the delivery got the status."""
-    heard_at: datetime | None
+    last_report_at: datetime | None
     """When the carrier last reported; None while there is no report."""
     evidence: Evidence
     next_step: Step | None
@@ -85,7 +85,7 @@ class TroubledOrder:
     """When a courier must be at the store or a decision must be made; None when there is no such time."""
     timezone: str | None
     """The time zone of the store; None while the store is unknown."""
-    truth: Truth
+    freshness: Freshness
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +177,13 @@ def deadline_of(delivery: Delivery, terms: TermsByAccount) -> datetime | None:
     return attempt.pickup_at
 
 
-def truth_of(delivery: Delivery) -> Truth:
-    """Return how much is known about the status of a delivery."""
+def freshness_of(delivery: Delivery) -> Freshness:
+    """Return how old the status of a delivery is, and when its carrier is asked next."""
     attempt = delivery.active
     if delivery.final and attempt is None:
         attempt = next(reversed(delivery.attempts), None)
-    heard_at = attempt.heard_at or attempt.shown_at if attempt else None
-    return Truth(delivery.changed_at, heard_at, delivery.evidence, delivery.step, delivery.next_run_at)
+    last_report_at = attempt.last_report_at or attempt.shown_at if attempt else None
+    return Freshness(delivery.changed_at, last_report_at, delivery.evidence, delivery.step, delivery.next_run_at)
 
 
 def _troubled(delivery: Delivery, terms: TermsByAccount) -> TroubledOrder:
@@ -195,7 +195,7 @@ def _troubled(delivery: Delivery, terms: TermsByAccount) -> TroubledOrder:
         delivery.status.value,
         deadline_of(delivery, terms),
         delivery.store.timezone if delivery.store else None,
-        truth_of(delivery),
+        freshness_of(delivery),
     )
 
 

@@ -32,7 +32,7 @@ RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 30.0
 STABLE_SECONDS = 30.0
 """If a process ran for longer than this before it ended, its restart counts as the first one."""
 LOG_BYTES, OLD_LOGS = 10_000_000, 5
-"""The size at which a log begins anew, and how many of its earlier parts are kept."""
+"""The size at which a new log begins, and how many of its earlier parts are kept."""
 PR_SET_PDEATHSIG = 1
 NO_SERVER = (
     "Redis is not configured and the embedded server is not installed: set ORDER_SYNC_REDIS_URL, or "

@@ -29,7 +29,7 @@ This is longer than `sweep.OWN_SWEEP_SECONDS`, the lease of a worker's own sweep
 check, and a sweep that beat enqueued can take the lease in between.
 """
 NOTIFY_SECONDS = 15.0
-"""Seconds between two searches for troubles to tell people about."""
+"""Seconds between two searches for troubles to notify people of."""
 TRIM_SECONDS = 60.0
 """Seconds between two trimmings of the streams."""
 

@@ -17,7 +17,7 @@ REPEATED = frozenset({Operation.READ, Operation.FIND})
 
 @dataclass(frozen=True, slots=True)
 class PendingCall:
-    """A call that is made for one attempt, and the delivery as it was when the call was claimed."""
+    """A call for one attempt, and the delivery as it was when the call was claimed."""
 
     delivery: Delivery
     attempt: Attempt
@@ -62,7 +62,7 @@ def _record(ended: EndedCall, sent: Sent) -> RecordedCall:
         outcome.status if isinstance(outcome, Reply) else None,
         verdict_of(ended.response),
         single_line(str(error)) if error else None,
-        # The fields of a request that was answered tell nothing new, and to redact them costs more than the record.
+        # The fields of an answered request are those of the order, and to redact them costs more than the record.
         request_line(call) if error is None else request_head(call),
         _shown(ended, error),
         trace.trace_id if trace else None,

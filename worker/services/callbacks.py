@@ -197,7 +197,7 @@ class Callbacks:
         """Apply the observations of a callback.
 
         A callback that is replayed or has no observations only makes a read due. If the observations contain no status,
-        they are applied and a read is made due as well.
+        they are applied and a read becomes due as well.
         """
         now, delivery, attempt_id = self.clock(), parsed.delivery, parsed.attempt.id
         if not parsed.seen or replayed:

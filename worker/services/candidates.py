@@ -73,7 +73,7 @@ class Candidates:
             return CarrierSearch(account, problem=f"{account} could not be asked: {read}.")
         listed, problem = candidates.listed_near(attempt, read[0]), read[1]
         rated = candidates.rate(attempt, listed, self._owners(attempt, listed))
-        logger.info("carrier.orders_listed", carrier=account, delivery_id=delivery.id, candidates=len(rated))
+        logger.info("carrier.orders_listed", account=account, delivery_id=delivery.id, candidates=len(rated))
         return CarrierSearch(account, candidates=rated, problem=problem)
 
     def _read(self, account: str, view: AttemptView) -> tuple[list[ListedOrder], str | None]:

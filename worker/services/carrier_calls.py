@@ -28,7 +28,7 @@ from worker.services import problems
 from worker.services.account_health import CALL_CLASSES, AccountHealth, log_failovers
 from worker.services.call_records import EndedCall, PendingCall
 from worker.services.carrier_actions import CarrierAction
-from worker.services.outcomes import Meaning, Outcomes, run_codec, unreadable_reply
+from worker.services.outcomes import Decision, Outcomes, run_codec, unreadable_reply
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
@@ -90,7 +90,7 @@ class CarrierCalls:
         responses: dict[int, object] = dict(built)
         requests = {key: each for key, each in built.items() if isinstance(each, Call)}
         answered = [
-            (pending[key], _meaning(action, pending[key], each))
+            (pending[key], _decision(action, pending[key], each))
             for key, each in built.items()
             if not isinstance(each, Call)
         ]
@@ -142,9 +142,9 @@ class CarrierCalls:
         account = codec.account.name
         parsed = self._parse(codec, action, [(call, outcome) for call, _, outcome in group])
         responses = self.reject_reused_ids(codec, parsed)
-        meanings = [(call, _meaning(action, call, responses[call.attempt.id])) for call, _, _ in group]
+        decisions = [(call, _decision(action, call, responses[call.attempt.id])) for call, _, _ in group]
         ended = [EndedCall(call, request, outcome, responses[call.attempt.id]) for call, request, outcome in group]
-        changed = self.outcomes.record(meanings, ended)
+        changed = self.outcomes.record(decisions, ended)
         file.mark_stored(each.id for each in changed)
         ids: dict[DeliveryStatus, list[str]] = {}
         for each in changed:
@@ -203,7 +203,7 @@ def pending_calls(changes: Iterable[Change]) -> dict[int, PendingCall]:
     return {attempt.id: PendingCall(delivery, attempt) for delivery, attempt in begun if attempt}
 
 
-def _meaning(action: CarrierAction[T], call: PendingCall, response: T | CarrierError) -> Meaning:
+def _decision(action: CarrierAction[T], call: PendingCall, response: T | CarrierError) -> Decision:
     """Return the function that applies a response to its delivery.
 
     A response is ignored if it is already stored, or if a newer call of the attempt has begun. There is one exception:

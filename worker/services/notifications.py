@@ -19,6 +19,7 @@ from worker.domain.trouble import Trouble, is_quiet
 from worker.errors import NotSentError
 from worker.services.system_troubles import SystemTrouble, database_unavailable
 from worker.services.troubles import Troubles
+from worker.wording import counted
 
 logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "notifications", 60.0
@@ -128,9 +129,9 @@ def _beginning(troubles: Sequence[Trouble]) -> tuple[str, str]:
 
 
 def _described(trouble: Trouble) -> str:
-    counted = "1 order." if trouble.count == 1 else f"{trouble.count} orders."
+    orders = f"{counted(trouble.count, 'order', 'orders')}." if trouble.count else ""
     due = f"The first is due at {trouble.deadline:%H:%M} UTC." if trouble.deadline else ""
-    return " ".join(filter(None, [trouble.explanation, counted if trouble.count else "", due]))
+    return " ".join(filter(None, [trouble.explanation, orders, due]))
 
 
 def _end(over: Sequence[Notice]) -> tuple[str, str]:

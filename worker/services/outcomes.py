@@ -22,8 +22,8 @@ from worker.services.updates import Updates, log_fields
 
 logger = log.get(__name__)
 T = TypeVar("T")
-Meaning = Callable[[Delivery, int, TermsByAccount, datetime], Change | None]
-"""Returns the change that an outcome makes to a delivery; the second argument is the id of the attempt."""
+Decision = Callable[[Delivery, int, TermsByAccount, datetime], Change | None]
+"""Decides what an outcome changes about a delivery; the second argument is the id of the attempt."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class Outcomes:
     terms: TermsByAccount
     clock: Clock
 
-    def record(self, answers: Sequence[tuple[PendingCall, Meaning]], calls: Sequence[EndedCall] = ()) -> list[Delivery]:
+    def record(
+        self, answers: Sequence[tuple[PendingCall, Decision]], calls: Sequence[EndedCall] = ()
+    ) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
         An outcome is decided for the delivery of its call, unless the stored delivery has changed since then.
@@ -48,22 +50,22 @@ class Outcomes:
         if not answers:
             return []
         now = self.clock()
-        meanings = {call.delivery.id: (call.attempt.id, meaning) for call, meaning in answers}
+        decisions = {call.delivery.id: (call.attempt.id, decision) for call, decision in answers}
 
         def decide(delivery: Delivery) -> Change | None:
-            attempt_id, meaning = meanings[delivery.id]
-            return meaning(delivery, attempt_id, self.terms, now)
+            attempt_id, decision = decisions[delivery.id]
+            return decision(delivery, attempt_id, self.terms, now)
 
         known = [call.delivery for call, _ in answers]
         try:
             store = partial(_store, calls) if calls else None
-            changes = self.updates.database.persist(deliveries.update, list(meanings), decide, known, store)
+            changes = self.updates.database.persist(deliveries.update, list(decisions), decide, known, store)
         except Exception as error:
-            call, meaning = answers[0]
-            if len(answers) == 1 and isinstance(error, IntegrityError) and meaning is not lifecycle.record_conflict:
+            call, decision = answers[0]
+            if len(answers) == 1 and isinstance(error, IntegrityError) and decision is not lifecycle.record_conflict:
                 logger.error("carrier.id_reused", **log_fields(call.delivery, call.attempt))
                 return self.record([(call, lifecycle.record_conflict)], calls)
-            logger.exception("delivery.recording_failed", delivery_ids=list(meanings))
+            logger.exception("delivery.recording_failed", delivery_ids=list(decisions))
             if is_transient(error) or len(answers) == 1:
                 return []
             return [each for answer in answers for each in self.record([answer], _of(calls, answer[0]))]

@@ -84,7 +84,7 @@ class Sweep:
         """Sweep into `queue` if no process has swept lately; return whether this call swept."""
         if not self.database.write(leases.take, LEASE, uuid4().hex, self.clock(), OWN_SWEEP_SECONDS):
             return False
-        logger.warning("sweep.made_by_worker")
+        logger.warning("sweep.taken_over")
         replace(self, queue=queue)._sweep()  # noqa: SLF001 - the same class
         return True
 

@@ -46,7 +46,7 @@ class StoredState:
     failing_write_backs: Backlog
     pauses: Mapping[str, Pause]
     workers: Mapping[str, datetime]
-    """When each worker last showed that it runs. A worker that was told to stop is not among them."""
+    """When each worker last showed that it runs. A worker that was stopped is not among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class SystemState:
 
     @property
     def vanished_workers(self) -> dict[str, datetime]:
-        """The workers that ended without having been told to stop, within the last hour, and when they last ran."""
+        """The workers that ended although nobody stopped them, within the last hour, and when they last ran."""
         known = self.stored.workers if self.stored else {}
         return {name: seen_at for name, seen_at in sorted(known.items()) if GONE <= self.at - seen_at < FORGOTTEN}
 

@@ -17,6 +17,7 @@ from worker.resilience.circuit_breaker import BreakerState
 from worker.services.account_health import CALL_CLASSES, PROBE_SECONDS
 from worker.services.callback_gaps import GAP
 from worker.services.system_health import StoredState, SystemState
+from worker.wording import counted
 
 NO_SWEEP = timedelta(seconds=45)
 """The time without any sweep after which no worker counts as running."""
@@ -298,7 +299,7 @@ def _callbacks(stored: StoredState, now: datetime, *, awaits_callbacks: bool) ->
             K.CALLBACKS_NOT_STORED,
             Severity.SYSTEM,
             "No web process runs",
-            "Callbacks of the carriers are not stored. Deliveries are read less often than callbacks would tell.",
+            "Callbacks of the carriers are not stored. Deliveries are read less often than callbacks would report.",
             since=recorded_at,
         )
     for account, entity, since in stored.missing_callbacks:
@@ -334,8 +335,3 @@ def _platform(stored: StoredState) -> Iterator[Trouble]:
             "Statuses cannot be written to the platform",
             f"{counted(write_backs.count, 'order has', 'orders have')} an outdated status there.",
         )
-
-
-def counted(count: int, one: str, many: str) -> str:
-    """Return a number and the words that follow it."""
-    return f"{count} {one if count == 1 else many}"

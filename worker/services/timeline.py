@@ -42,7 +42,7 @@ class Entry:
     detail: str | None = None
     """What was sent and received, redacted."""
     trouble: bool = False
-    """True if the entry tells of a failure or asks for an operator."""
+    """True if the entry is about a failure or needs an operator."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from worker.services import problems
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
 from worker.services.call_records import EndedCall, PendingCall
-from worker.services.outcomes import Meaning, Outcomes, run_codec, unreadable_reply
+from worker.services.outcomes import Decision, Outcomes, run_codec, unreadable_reply
 from worker.services.updates import Updates
 
 logger = log.get(__name__)
@@ -124,7 +124,7 @@ class Tracking:
             ended += [EndedCall(pending[key], call, outcome, reading) for key in call.attempt_ids if key in pending]
         covered = {key: sum(key in call.attempt_ids for call in calls) for key in views}
         self.outcomes.record(
-            [(call, _meaning(call.attempt, found, covered[key], cause, now)) for key, call in pending.items()], ended
+            [(call, _decision(call.attempt, found, covered[key], cause, now)) for key, call in pending.items()], ended
         )
         duplicates = ((key, refs) for key, refs in found.duplicates.items() if key in pending)
         self.outcomes.record([(pending[key], _duplicates(refs, cause)) for key, refs in duplicates])
@@ -176,7 +176,7 @@ def _mapped(reading: Reading | CarrierError, mappings: StatusMappings) -> Readin
     return replace(reading, observations=observations)
 
 
-def _duplicates(refs: Sequence[str], cause: Cause) -> Meaning:
+def _duplicates(refs: Sequence[str], cause: Cause) -> Decision:
     return lambda each, key, terms, now: lifecycle.record_duplicates(each, key, refs, terms, now, cause)
 
 
@@ -195,7 +195,7 @@ def _is_absent(attempt_id: int, found: _Round, covered: int) -> bool:
     return bool(covered) and found.absences.get(attempt_id, 0) >= covered
 
 
-def _meaning(attempt: Attempt, found: _Round, covered: int, cause: Cause, began: datetime) -> Meaning:
+def _decision(attempt: Attempt, found: _Round, covered: int, cause: Cause, began: datetime) -> Decision:
     """Return the function that applies the results of a round to the delivery of one attempt."""
     if attempt.id in found.observations:
         seen = found.observations[attempt.id]

@@ -21,11 +21,11 @@ from worker.services.system_health import SystemHealth, SystemState
 from worker.services.system_troubles import (
     Blockage,
     blocked,
-    counted,
     database_unavailable,
     outages,
     system_troubles,
 )
+from worker.wording import counted
 
 
 @dataclass(frozen=True, slots=True)

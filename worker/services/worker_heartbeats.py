@@ -1,6 +1,6 @@
 """Record which workers run, so that a worker that vanished shows.
 
-Each worker has a lease of its own, which it renews while it runs and drops when it is told to stop. The lease of a
+Each worker has a lease of its own, which it renews while it runs and drops when it is stopped. The lease of a
 process that died ends by itself.
 """
 
@@ -22,7 +22,7 @@ FORGOTTEN = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class WorkerHeartbeats:
-    """Record that a worker runs, or that it was told to stop."""
+    """Record that a worker runs, or that it was stopped."""
 
     database: Database
     clock: Clock
@@ -32,7 +32,7 @@ class WorkerHeartbeats:
         self.database.write(_record, worker, self.clock())
 
     def end(self, worker: str) -> None:
-        """Record that a worker was told to stop. Without a database, the worker seems to have vanished."""
+        """Record that a worker was stopped. Without a database, the worker seems to have vanished."""
         with suppress(DatabaseError):
             self.database.write(leases.drop, f"{PREFIX}{worker}", worker)
 

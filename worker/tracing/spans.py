@@ -1,4 +1,4 @@
-"""The spans, made with OpenTelemetry. Only a process that exports traces imports this module."""
+"""The spans of OpenTelemetry. Only a process that exports traces imports this module."""
 
 import json
 import logging
@@ -68,11 +68,11 @@ class Spans:
         """See `tracing.span`. An error is recorded by its name alone, because its text may contain anything."""
         parent, links = (_context(trace), _links([self.present()])) if trace else (None, [])
         options: Any = {"record_exception": False, "set_status_on_exception": False}
-        with self.tracer.start_as_current_span(name, parent, _kind(kind), _set(attributes), links, **options) as made:
+        with self.tracer.start_as_current_span(name, parent, _kind(kind), _set(attributes), links, **options) as span:
             try:
-                yield made
+                yield span
             except BaseException as error:
-                _fail(made, type(error).__name__)
+                _fail(span, type(error).__name__)
                 raise
 
     def transaction(self, function: Callable[..., Any], system: str) -> AbstractContextManager[object]:
@@ -161,12 +161,12 @@ class CallSpans:
         if isinstance(outcome, int):
             attributes["http.response.status_code"] = outcome
         ended = time.time_ns()
-        made = self.tracer.start_span(
+        span = self.tracer.start_span(
             f"{method} {template}", parent, SpanKind.CLIENT, attributes, links, start_time=ended - int(seconds * 1e9)
         )
         if isinstance(outcome, str) or outcome >= ERRORS:
-            _fail(made, str(outcome))
-        made.end(ended)
+            _fail(span, str(outcome))
+        span.end(ended)
 
 
 def _context(trace: Trace) -> Context:

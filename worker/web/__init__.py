@@ -22,7 +22,7 @@ from worker.container import Container
 from worker.services.callback_gaps import HEARTBEAT_SECONDS
 from worker.web.bodies import RequestBodies
 from worker.web.callbacks import ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
-from worker.web.metrics import Answers
+from worker.web.counters import Answers
 from worker.web.orders import FOLDERS, OrdersApi, refuse_request
 
 logger = log.get(__name__)
@@ -30,8 +30,7 @@ logger = log.get(__name__)
 
 def count_answers(container: Container) -> Answers:
     """Return the counter of the public app's answers, which both apps of a process share."""
-    accounts = [name for name, codec in container.codecs.items() if codec.capabilities.callbacks != "none"]
-    return Answers(accounts, UNKNOWN)
+    return Answers(container.callback_accounts, UNKNOWN)
 
 
 def create_web_app(

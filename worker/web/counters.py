@@ -1,19 +1,24 @@
-"""Counters of the web process. Each row of the database is counted once, by its position.
+"""Counters of the web process, which begin at zero when it starts.
 
-A counter in the database would make every transaction wait for one row. The counters begin at zero when the process
-starts, and are `SETTLED` behind.
+Orders and calls are counted from the rows of the database, each once, by its position; these counts are `SETTLED`
+behind. A counter in the database would make every transaction wait for one row.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
+import prometheus_client
+from prometheus_client import CollectorRegistry
+
+from schemas import openapi
 from schemas.events import EventType
 from schemas.status import FINAL, DeliveryStatus
-from worker.database import attempt_events, measurements
+from worker.database import attempt_events, carrier_calls
+from worker.database.carrier_calls import CallKey, CallTimes
 from worker.database.database import Database
-from worker.database.measurements import CallKey, CallTimes
 from worker.domain.report import AttemptEvent, By
 from worker.domain.report_builder import ReportBuilder
 
@@ -26,6 +31,16 @@ A transaction may commit a row after rows with higher positions are committed. A
 PAGE = 20_000
 """How many positions one transaction reads."""
 NO_CARRIER = ""
+ANSWERS = (
+    HTTPStatus.OK,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+"""The statuses that a callback endpoint may answer."""
+REFUSALS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+"""The answers to requests that no callback endpoint receives."""
 
 
 @dataclass
@@ -95,11 +110,41 @@ class CallCounts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._calls = NewPositions(lambda: database.read(measurements.newest_call))
+        self._calls = NewPositions(lambda: database.read(carrier_calls.newest_position))
         self.times: dict[CallKey, CallTimes] = {}
 
     def update(self, now: datetime) -> None:
         """Count the new calls that are old enough. Raises DatabaseError."""
         for after, until in self._calls.pages(now):
-            for key, times in self._database.read(measurements.call_times, after, until).items():
+            for key, times in self._database.read(carrier_calls.times_between, after, until).items():
                 self.times[key] = self.times[key] + times if key in self.times else times
+
+
+class Answers:
+    """Counts this process's answers as they are sent: to callbacks by account, to requests about orders by path."""
+
+    def __init__(self, accounts: Iterable[str], unknown: str) -> None:
+        """`accounts` are those whose carriers send callbacks; `unknown` counts requests with an unknown address."""
+        self.registry = CollectorRegistry()
+        text = "Callbacks by account and HTTP status of the answer"
+        self._callbacks = prometheus_client.Counter(
+            "order_sync_callbacks", text, ["carrier", "answer"], registry=self.registry
+        )
+        for account, statuses in [*((name, ANSWERS) for name in accounts), (unknown, REFUSALS)]:
+            for status in statuses:
+                self._callbacks.labels(account, status.value)
+        text = "Requests about orders by path and HTTP status of the answer"
+        self._requests = prometheus_client.Counter(
+            "order_sync_order_requests", text, ["path", "answer"], registry=self.registry
+        )
+        for path, answers in openapi.ANSWERS.items():
+            for answer in answers:
+                self._requests.labels(path, answer)
+
+    def count_callback(self, account: str, status: int) -> None:
+        """Count an answer to a callback."""
+        self._callbacks.labels(account, status).inc()
+
+    def count_request(self, path: str, status: int) -> None:
+        """Count an answer to a request about an order."""
+        self._requests.labels(path, status).inc()

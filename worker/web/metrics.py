@@ -9,23 +9,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
 from math import inf
 from typing import Any, TypeVar
 
-import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from schemas import openapi
 from schemas.status import FINAL, AttentionReason, DeliveryStatus, Reason
 from worker import log
 from worker.bus.streams import GROUP, Bus
 from worker.database import measurements
 from worker.database.accounts import EVERY_ACCOUNT, Pause
+from worker.database.carrier_calls import BOUNDS, CallTimes
 from worker.database.database import Database
-from worker.database.measurements import BOUNDS, CallTimes, Measurements
+from worker.database.measurements import Measurements
 from worker.domain.delivery import Step
 from worker.domain.report import OUTCOMES, By, Figures, Milestone
 from worker.enqueue import TaskQueue
@@ -37,7 +35,7 @@ from worker.services.system_health import StoredState, stored_state
 from worker.services.system_troubles import SystemTrouble
 from worker.services.troubles import Troubles
 from worker.web.checks import Check, run_all
-from worker.web.counters import NO_CARRIER, CallCounts, OrderCounts
+from worker.web.counters import NO_CARRIER, Answers, CallCounts, OrderCounts
 
 logger = log.get(__name__)
 K = TypeVar("K")
@@ -47,46 +45,6 @@ Labels = tuple[str, ...]
 MINUTES = (5, 10, 15, 20, 30, 45, 60, 90, 120)
 """The limits of the buckets of the histograms of times to the pickup and to the door."""
 PAUSED_BY = ("carrier", "database", "operator")
-ANSWERS = (
-    HTTPStatus.OK,
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
-"""The statuses that a callback endpoint may answer."""
-REFUSALS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-"""The answers to requests that no callback endpoint receives."""
-
-
-class Answers:
-    """Counts this process's answers: to callbacks by account, to requests about orders by path, and by HTTP status."""
-
-    def __init__(self, accounts: Iterable[str], unknown: str) -> None:
-        """`accounts` are those whose carriers send callbacks; `unknown` counts requests with an unknown address."""
-        self.registry = CollectorRegistry()
-        text = "Callbacks by account and HTTP status of the answer"
-        self._callbacks = prometheus_client.Counter(
-            "order_sync_callbacks", text, ["carrier", "answer"], registry=self.registry
-        )
-        for account, statuses in [*((name, ANSWERS) for name in accounts), (unknown, REFUSALS)]:
-            for status in statuses:
-                self._callbacks.labels(account, status.value)
-        text = "Requests about orders by path and HTTP status of the answer"
-        self._requests = prometheus_client.Counter(
-            "order_sync_order_requests", text, ["path", "answer"], registry=self.registry
-        )
-        for path, answers in openapi.ANSWERS.items():
-            for answer in answers:
-                self._requests.labels(path, answer)
-
-    def count_callback(self, account: str, status: int) -> None:
-        """Count an answer to a callback."""
-        self._callbacks.labels(account, status).inc()
-
-    def count_request(self, path: str, status: int) -> None:
-        """Count an answer to a request about an order."""
-        self._requests.labels(path, status).inc()
 
 
 @dataclass(frozen=True)
@@ -103,8 +61,8 @@ class Parts:
     operations: Mapping[str, Sequence[Operation]]
     """The operations of each carrier account."""
     troubles: Troubles
-    callers: Sequence[str]
-    """The carrier accounts whose carriers send callbacks."""
+    callback_accounts: Sequence[str]
+    """The accounts whose carriers can send callbacks."""
     queues: Sequence[str]
     clock: Callable[[], datetime]
     orders: OrderCounts
@@ -119,7 +77,7 @@ class Parts:
         """Return the metrics of the deliveries, the outbox, the callbacks and the sweep. Raises DatabaseError."""
         now = self.clock()
         stored = self.database.read(stored_state)
-        found = self.database.read(measurements.measure, self.callers, now)
+        found = self.database.read(measurements.measure, self.callback_accounts, now)
         self.orders.update(now)
         self.calls.update(now)
         return [
@@ -163,7 +121,7 @@ class Parts:
         text = "Age of the oldest create whose outcome is unknown"
         yield _gauge("unknown_outcome_age_seconds", text, "carrier", unknown)
         read = {(name,): _age(found.read_at.get(name), now) for name in self.carriers}
-        text = "Longest time since an active delivery was heard of"
+        text = "Longest time since the carrier last reported on an active delivery"
         yield _gauge("read_age_seconds", text, "carrier", read)
 
     def _work(self, stored: StoredState, found: Measurements, now: datetime) -> Iterator[Metric]:
@@ -188,7 +146,7 @@ class Parts:
         yield _gauge("carrier_paused", "Paused accounts, by who paused them", "carrier by", paused)
         text = "Stored callbacks that are not yet applied"
         yield _value("callbacks_waiting", text, found.waiting_callbacks)
-        silent = {(name,): _age(found.callbacks_at.get(name), now, never=inf) for name in self.callers}
+        silent = {(name,): _age(found.callbacks_at.get(name), now, never=inf) for name in self.callback_accounts}
         yield _gauge("callback_age_seconds", "Time since an account's last callback", "carrier", silent)
 
     def _calls(self) -> Metric:

@@ -17,8 +17,8 @@ from worker.container import Container
 from worker.runtime import broker
 from worker.web import desk
 from worker.web.checks import Check, run_all
-from worker.web.counters import CallCounts, OrderCounts
-from worker.web.metrics import Answers, Metrics, Parts
+from worker.web.counters import Answers, CallCounts, OrderCounts
+from worker.web.metrics import Metrics, Parts
 
 
 def create_desk_app(container: Container, answers: Answers) -> Starlette:
@@ -49,7 +49,7 @@ def _parts(container: Container) -> Parts:
         container.api_accounts,
         operations={name: codec.capabilities.operations for name, codec in container.codecs.items()},
         troubles=container.troubles,
-        callers=tuple(name for name, codec in container.codecs.items() if codec.capabilities.callbacks != "none"),
+        callback_accounts=container.callback_accounts,
         queues=tuple(container.app.amqp.queues),
         clock=container.clock,
         orders=OrderCounts(container.database),

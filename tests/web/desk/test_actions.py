@@ -11,7 +11,7 @@ from tests.web.desk.operator_browser import Browser
 from tests.web.desk.test_pages import lose_an_answer, place_at_unknown_store
 from worker.bus.streams import Bus
 from worker.database import accounts, operator_actions, shops
-from worker.domain.trouble import Action, Severity, Trouble, TroubledOrder, Truth
+from worker.domain.trouble import Action, Freshness, Severity, Trouble, TroubledOrder
 from worker.web.desk.action_forms import ACTION_FORMS
 from worker.web.desk.choices import choices, order_choices
 
@@ -101,9 +101,9 @@ def test_each_order_of_a_card_has_buttons_of_its_own(browser: Browser, simulatio
 
 
 def test_an_unknown_outcome_is_resolved_one_order_at_a_time() -> None:
-    truth = Truth(START, None, Evidence.OBSERVED, None, None)
+    freshness = Freshness(START, None, Evidence.OBSERVED, None, None)
     orders = tuple(
-        TroubledOrder(each, each, "platform", "34", "submit_unknown", None, None, truth) for each in ("1", "2")
+        TroubledOrder(each, each, "platform", "34", "submit_unknown", None, None, freshness) for each in ("1", "2")
     )
     actions = (Action.RESOLVE_EXISTS, Action.RESOLVE_ABSENT, Action.CANCEL)
     card = Trouble("k", "k", Severity.UNKNOWN_OUTCOME, "", "", count=2, orders=orders, actions=actions)

@@ -137,7 +137,7 @@ def test_a_delivery_says_how_old_its_status_is_and_when_its_carrier_is_asked_nex
     page = browser.get(f"/deliveries/{simulation.delivery().id}")
     assert page.lines[0].startswith("2011 · ")
     assert page.lines[1].startswith(f"{simulation.status().replace('_', ' ')}")
-    assert "next look" in page.lines[1]
+    assert "next read" in page.lines[1]
     assert "event 1 status_changed: queued" in " ".join(page.lines)
 
 

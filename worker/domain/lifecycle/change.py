@@ -65,9 +65,9 @@ class ChangeBuilder:
 
     def is_outdated(self, attempt: Attempt) -> bool:
         """Return whether the read behind this change began before the newest report about the attempt arrived."""
-        if self.cause not in READ_CAUSES or attempt.heard_at is None:
+        if self.cause not in READ_CAUSES or attempt.last_report_at is None:
             return False
-        return self.heard < attempt.heard_at <= self.now  # an arrival after now means that the clock was set back
+        return self.heard < attempt.last_report_at <= self.now  # an arrival after now means that the clock was set back
 
     def update(self, delivery: Delivery) -> None:
         """Replace the delivery."""

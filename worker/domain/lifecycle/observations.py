@@ -116,7 +116,7 @@ def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Obse
     )
     if stale:
         return
-    attempt = change.update_attempt(replace(attempt, heard_at=_arrival(change, attempt, observation)))
+    attempt = change.update_attempt(replace(attempt, last_report_at=_arrival(change, attempt, observation)))
     if last or attempt.state not in FINAL_STATES:
         _apply_status(change, attempt, observation)
     after = change.latest(attempt)
@@ -151,9 +151,9 @@ def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) 
     reports = observation.status is not None or observation.raw is not None
     confirms = change.cause in READ_CAUSES and attempt.shown_at is not None and _shows(attempt, observation)
     if change.cause is Cause.OPERATOR or not reports or confirms:
-        return attempt.heard_at
+        return attempt.last_report_at
     arrived = change.heard if change.cause is Cause.CALLBACK else change.now
-    return max(arrived, attempt.heard_at or arrived)
+    return max(arrived, attempt.last_report_at or arrived)
 
 
 def _shown_at(change: ChangeBuilder, before: Attempt, after: Attempt) -> datetime | None:

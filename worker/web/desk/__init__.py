@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from worker.container import Container
 from worker.database import diagnostics, measurements
 from worker.database.connection import DatabaseError
-from worker.database.measurements import Figures
+from worker.database.measurements import Overview
 from worker.web.bodies import RequestBodies
 from worker.web.desk.access import (
     LOCAL_HOSTS,
@@ -36,7 +36,7 @@ from worker.web.desk.access import (
     Users,
 )
 from worker.web.desk.actions import Actions
-from worker.web.desk.carriers import CarriersPage, heard_of
+from worker.web.desk.carriers import CarriersPage, activity_of
 from worker.web.desk.delivery import DeliveryPage
 from worker.web.desk.live import Live
 from worker.web.desk.login import Login
@@ -47,9 +47,9 @@ from worker.web.desk.system import SystemPage, TrafficMeter
 from worker.web.desk.threads import Threads
 from worker.web.desk.views import Views
 
-SNAPSHOT_SECONDS, FIGURES_SECONDS = 1.0, 10.0
-"""Seconds for which all pages show the same troubles, and the same figures of calls, groups and deliveries."""
-FIGURES_OF = timedelta(days=1)
+SNAPSHOT_SECONDS, COUNTS_SECONDS = 1.0, 10.0
+"""Seconds for which all pages show the same troubles, and the same counts of calls, groups and deliveries."""
+OVERVIEW_OF = timedelta(days=1)
 """The deliveries of this time are counted."""
 T = TypeVar("T")
 STATIC = Path(__file__).parent / "static"
@@ -64,11 +64,11 @@ def build(
     pages = Pages(environment(), container.clock, Cached(partial(_snapshot, container), SNAPSHOT_SECONDS, ticks))
 
     def cached(measure: Callable[[], T]) -> Cached[T]:
-        return Cached(measure, FIGURES_SECONDS, ticks)
+        return Cached(measure, COUNTS_SECONDS, ticks)
 
     login, delivery, actions = Login(users, pages), DeliveryPage(container, pages), Actions(container, pages)
-    views, messages = Views(container, pages, cached(partial(_figures, container))), MessagePages(container, pages)
-    carriers = CarriersPage(container, pages, cached(partial(heard_of, container)))
+    views, messages = Views(container, pages, cached(partial(_overview, container))), MessagePages(container, pages)
+    carriers = CarriersPage(container, pages, cached(partial(activity_of, container)))
     system = SystemPage(container, pages, cached(TrafficMeter(container).measure))
     live = Live(lambda: container.database.read(diagnostics.pulse), pages.snapshot.forget, threads)
     view = threads.view
@@ -121,8 +121,8 @@ def _snapshot(container: Container) -> Snapshot:
     return Snapshot(state, container.troubles.find(state))
 
 
-def _figures(container: Container) -> Figures:
-    return container.database.read(measurements.figures, container.clock() - FIGURES_OF)
+def _overview(container: Container) -> Overview:
+    return container.database.read(measurements.overview, container.clock() - OVERVIEW_OF)
 
 
 class _Failures:

@@ -199,7 +199,7 @@ class SecurityHeaders:
 
 @dataclass(frozen=True)
 class RequireLogin:
-    """Send whoever has not logged in to the login page."""
+    """Send everybody who has not logged in to the login page."""
 
     app: ASGIApp
     users: Users

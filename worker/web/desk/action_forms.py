@@ -37,7 +37,7 @@ carriers = [""]
 
 
 @dataclass(frozen=True)
-class Input:
+class FormField:
     """A field of the form of an action."""
 
     name: str
@@ -70,7 +70,7 @@ class ActionForm:
     """Do the action to one target; return why nothing was done, or None after it was done."""
     on: str = "order"
     """What a target is: `order`, `account`, `message` or `none`."""
-    inputs: tuple[Input, ...] = ()
+    inputs: tuple[FormField, ...] = ()
     second_courier: str = ""
     """Why a second courier may come. A reason and a confirmation are then required."""
     one_at_a_time: bool = False
@@ -148,7 +148,7 @@ ACTION_FORMS: dict[Action, ActionForm] = {
         "The carrier is asked to cancel. Until it confirms, the courier may still come. An order that no carrier has "
         "ends at once.",
         _cancel,
-        inputs=(Input("allow_paid", "Cancel even if the carrier charges for it", required=False, checkbox=True),),
+        inputs=(FormField("allow_paid", "Cancel even if the carrier charges for it", required=False, checkbox=True),),
     ),
     Action.REFRESH: ActionForm(
         "Look again now",
@@ -159,7 +159,7 @@ ACTION_FORMS: dict[Action, ActionForm] = {
         "It exists",
         "The order is followed under the number that you enter.",
         _resolve,
-        inputs=(Input("ref", "The carrier's number of the order"),),
+        inputs=(FormField("ref", "The carrier's number of the order"),),
         one_at_a_time=True,
     ),
     Action.RESOLVE_ABSENT: ActionForm(
@@ -169,12 +169,10 @@ ACTION_FORMS: dict[Action, ActionForm] = {
         second_courier="If the carrier does have the order, a second courier will come.",
         one_at_a_time=True,
     ),
-    Action.ACCEPT: ActionForm(
-        "Accept the time", "The carrier gets the answer that its pickup time suits.", _decide_offer
-    ),
+    Action.ACCEPT: ActionForm("Accept the time", "The carrier's pickup time is accepted.", _decide_offer),
     Action.DENY: ActionForm(
         "Deny the time",
-        "The carrier gets the answer that its pickup time does not suit. The next carrier is asked.",
+        "The carrier's pickup time is denied. The next carrier is asked.",
         _decide_offer,
     ),
     Action.ATTENDED: ActionForm(
@@ -199,7 +197,7 @@ ACTION_FORMS: dict[Action, ActionForm] = {
         "Deliveries with this carrier status get the status that you choose, now and in future.",
         _map_status,
         on="account",
-        inputs=(Input("status", "It means", MEANINGS),),
+        inputs=(FormField("status", "It means", MEANINGS),),
     ),
     Action.RELEASE: ActionForm(
         "Send creates again",
@@ -213,7 +211,7 @@ ACTION_FORMS: dict[Action, ActionForm] = {
         "The store is kept in the database, and orders that wait for it are sent.",
         _load_stores,
         on="none",
-        inputs=(Input("stores", "The store, as in stores.toml", lines=14),),
+        inputs=(FormField("stores", "The store, as in stores.toml", lines=14),),
     ),
     Action.REPLAY: ActionForm(
         "Replay",

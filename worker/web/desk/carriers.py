@@ -20,8 +20,8 @@ MEASURED_TIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What an account's calls and callbacks show."""
+class Activity:
+    """The newest calls and the newest callback of an account."""
 
     calls: RecentCalls | None
     """None without a call within `MEASURED_TIME`."""
@@ -34,18 +34,18 @@ class CarriersPage:
 
     services: Container
     pages: Pages
-    heard: Cached[Mapping[str, Heard]]
+    activity: Cached[Mapping[str, Activity]]
 
     def show(self, request: Request) -> Response:
         """Show the accounts: pauses, breakers, budgets, calls, callbacks, unmapped and mapped statuses."""
         read = self.services.database.read
         paused, unmapped = read(accounts.paused), read(accounts.unmapped_statuses)
-        mapped, heard = read(accounts.status_mappings), self.heard.get()
+        mapped, activity = read(accounts.status_mappings), self.activity.get()
         rows = [
             self._row(name)
             | {
                 "pause": paused.get(name),
-                "heard": heard.get(name),
+                "activity": activity.get(name),
                 "unmapped": [each for each in unmapped.get(name, []) if each not in mapped.get(name, {})],
                 "mapped": mapped.get(name, {}),
             }
@@ -54,23 +54,22 @@ class CarriersPage:
         return self.pages.render(request, "carriers.html", rows=rows, held=paused.get(EVERY_ACCOUNT))
 
     def _row(self, name: str) -> dict[str, Any]:
-        services, codec = self.services, self.services.codecs.get(name)
-        account = services.api_accounts[name]
+        services, account = self.services, self.services.api_accounts[name]
         return {
             "name": name,
             "kind": account.kind,
             "breakers": services.breaker.statuses(name),
             "budget": services.rate_limiter.used(name, account.rate),
-            "sends_callbacks": codec is not None and codec.capabilities.callbacks != "none",
+            "sends_callbacks": name in services.callback_accounts,
         }
 
 
-def heard_of(services: Container) -> Mapping[str, Heard]:
-    """Return what the calls and callbacks of each carrier account show."""
-    return services.database.read(_heard, sorted(services.codecs), services.clock() - MEASURED_TIME)
+def activity_of(services: Container) -> Mapping[str, Activity]:
+    """Return the newest calls and callback of each carrier account."""
+    return services.database.read(_activity, sorted(services.codecs), services.clock() - MEASURED_TIME)
 
 
-def _heard(connection: Connection, names: list[str], since: datetime) -> dict[str, Heard]:
+def _activity(connection: Connection, names: list[str], since: datetime) -> dict[str, Activity]:
     callbacks_at = measurements.callbacks_at(connection, names)
     calls = carrier_calls.recent(connection, since)
-    return {name: Heard(calls.get(name), callbacks_at.get(name)) for name in names}
+    return {name: Activity(calls.get(name), callbacks_at.get(name)) for name in names}

@@ -14,7 +14,7 @@ from worker.domain import lifecycle
 from worker.domain.candidates import unidentified_attempt
 from worker.domain.delivery import Delivery
 from worker.domain.operator import Operator
-from worker.domain.trouble import deadline_of, truth_of
+from worker.domain.trouble import deadline_of, freshness_of
 from worker.web.desk.access import Form
 from worker.web.desk.choices import choose, possible_actions
 from worker.web.desk.pages import Pages, storable
@@ -88,7 +88,7 @@ class DeliveryPage:
             customer=customer,
             zone=_zone(delivery),
             unidentified=unidentified_attempt(delivery),
-            truth=truth_of(delivery),
+            freshness=freshness_of(delivery),
             deadline=deadline_of(delivery, terms),
             actions=possible_actions(delivery),
             passed_over=lifecycle.unable_carriers(delivery, terms),

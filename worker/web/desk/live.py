@@ -1,4 +1,4 @@
-"""Server-sent events: each open page gets an event when it should load again.
+"""Server-sent events: each open page is notified when to load again.
 
 One task of the process looks at the database, however many pages are open, and only while one is.
 """

@@ -15,11 +15,11 @@ from starlette.responses import HTMLResponse, Response
 from schemas.phones import masked
 from worker.clock import Clock
 from worker.domain.delivery import Step
-from worker.domain.trouble import Severity, Trouble, Truth
-from worker.durations import age, duration, time_left
+from worker.domain.trouble import Freshness, Severity, Trouble
 from worker.log import printable
 from worker.services.system_health import SystemState
 from worker.web.desk.access import csrf_token
+from worker.wording import age, duration, time_left
 
 READS = frozenset({Step.TRACK, Step.RECONCILE})
 SEVERE = frozenset({Severity.GOODS_ON_THE_ROAD, Severity.UNKNOWN_OUTCOME, Severity.LATE})
@@ -44,17 +44,17 @@ def seconds_until(moment: datetime, now: datetime) -> int:
     return int((moment - now).total_seconds())
 
 
-def known(truth: Truth, now: datetime) -> str:
+def freshness_text(its: Freshness, now: datetime) -> str:
     """Return how old a status is, how well it is proven, and when its carrier is asked next, in words."""
-    heard = f"as of {age(truth.heard_at, now)} ago, {words(truth.evidence.value)}" if truth.heard_at else ""
-    return ", ".join(filter(None, (heard, _next_look(truth, now))))
+    report = f"as of {age(its.last_report_at, now)} ago, {words(its.evidence.value)}" if its.last_report_at else ""
+    return ", ".join(filter(None, (report, _next_step(its, now))))
 
 
-def _next_look(truth: Truth, now: datetime) -> str:
-    if truth.next_step is None or truth.next_at is None:
+def _next_step(its: Freshness, now: datetime) -> str:
+    if its.next_step is None or its.next_at is None:
         return "nothing is left to do"
-    what = "look" if truth.next_step in READS else f"step ({truth.next_step.value})"
-    return f"next {what} {time_left(truth.next_at, now) if truth.next_at > now else 'now'}"
+    what = "read" if its.next_step in READS else f"step ({its.next_step.value})"
+    return f"next {what} {time_left(its.next_at, now) if its.next_at > now else 'now'}"
 
 
 def local(moment: datetime, zone: str) -> str:
@@ -74,7 +74,7 @@ def storable(text: str) -> str:
 
 def environment() -> Environment:
     """Return the templates. Every value is escaped, and control characters of foreign texts are shown as escapes."""
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("worker.web.desk"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -82,18 +82,18 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_harmless,
     )
-    made.filters.update(
+    templates.filters.update(
         age=age,
         countdown=countdown,
-        known=known,
+        freshness=freshness_text,
         local=local,
         masked=masked,
         words=words,
         duration=duration,
         seconds=seconds_until,
     )
-    made.globals["SEVERE"] = SEVERE
-    return made
+    templates.globals["SEVERE"] = SEVERE
+    return templates
 
 
 def _harmless(value: Any) -> Any:

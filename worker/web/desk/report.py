@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.container import Container
-from worker.domain.report import By, Figures, Milestone, Report, spread
+from worker.domain.report import FEW, By, Figures, Milestone, Report, spread
 from worker.services.carrier_report import Span
 from worker.web.desk.charts import Chart, by_hour, by_minutes
 from worker.web.desk.pages import Pages, storable, words
 from worker.web.desk.threads import Threads
+from worker.wording import counted
 
 PERIODS: Mapping[str, timedelta] = {"1d": timedelta(days=1), "7d": timedelta(days=7), "31d": timedelta(days=31)}
 DEFAULT_PERIOD = "7d"
@@ -30,8 +31,6 @@ PAUSE_SECONDS = 0.04
 KEPT_SECONDS = 60.0
 MOST_WAITING = 4
 """The most reports that are under way at the same time."""
-FEW = 10
-"""Below so many orders, a figure is only an impression."""
 MILESTONE_TEXTS: Mapping[Milestone, str] = {
     Milestone.COURIER: "Minutes to the courier",
     Milestone.PICKUP: "Minutes to the pickup",
@@ -110,19 +109,19 @@ class ReportPage:
             wanted=wanted,
             found=found,
             periods=[(name, span.days) for name, span in PERIODS.items()],
-            carriers=_carriers(report, self._services.callers) if report else [],
+            carriers=_carriers(report, self._services.callbacks_expected) if report else [],
             tables=_tables(report) if report else {},
         )
 
 
-def _carriers(report: Report, callers: frozenset[str]) -> list[dict[str, Any]]:
+def _carriers(report: Report, callbacks_expected: frozenset[str]) -> list[dict[str, Any]]:
     hours: dict[str, Counter[int]] = {}
     for group, figures in report.by(By.HOUR):
         hours.setdefault(group.carrier, Counter())[int(group.name)] += figures.offered
     return [
         {
             "name": group.carrier,
-            "facts": list(_facts(figures, expected=group.carrier in callers)),
+            "facts": list(_facts(figures, expected=group.carrier in callbacks_expected)),
             "charts": [by_hour("Orders by the hour of the store's day", hours[group.carrier]), *_durations(figures)],
         }
         for group, figures in report.by(By.CARRIER)
@@ -178,7 +177,7 @@ def minutes(counts: Counter[int]) -> str:
 
 
 def _orders(count: int) -> str:
-    return f"{count} {'order' if count == 1 else 'orders'}"
+    return counted(count, "order", "orders")
 
 
 def _percent(share: float | None) -> str:

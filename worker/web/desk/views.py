@@ -14,11 +14,11 @@ from schemas.status import AttentionReason, DeliveryStatus
 from worker.clock import AGE, parse_age
 from worker.container import Container
 from worker.database import search
-from worker.database.measurements import Figures
+from worker.database.measurements import Overview
 from worker.database.search import ANY, Filter
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Delivery
-from worker.domain.trouble import Trouble, deadline_of, truth_of
+from worker.domain.trouble import Trouble, deadline_of, freshness_of
 from worker.web.desk.choices import Choice, choices, order_choices
 from worker.web.desk.pages import Cached, Pages, storable
 
@@ -44,17 +44,17 @@ class Views:
 
     services: Container
     pages: Pages
-    figures: Cached[Figures]
+    overview: Cached[Overview]
 
     def needs_you(self, request: Request) -> Response:
-        """Show one card for each trouble, the worst first, and the figures of the last day."""
+        """Show one card for each trouble, the worst first, and how the orders of the last day ended."""
         found = self.pages.snapshot.get()
         return self.pages.render(
             request,
             "needs_you.html",
             cards=[Card(each, choices(each), order_choices(each), _list_of(each)) for each in found.troubles],
             state=found.state,
-            figures=self.figures.get() if found.state.stored else None,
+            overview=self.overview.get() if found.state.stored else None,
         )
 
     # --- deliveries ---------------------------------------------------------------------------------------------------
@@ -119,6 +119,6 @@ def _row(delivery: Delivery, terms: TermsByAccount) -> dict[str, Any]:
     return {
         "delivery": delivery,
         "carrier": attempt.carrier if attempt else delivery.carrier,
-        "truth": truth_of(delivery),
+        "freshness": freshness_of(delivery),
         "deadline": deadline_of(delivery, terms),
     }

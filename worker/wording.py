@@ -1,4 +1,4 @@
-"""Durations as short texts, for the command line and the desk."""
+"""Durations and counts as short texts."""
 
 from datetime import datetime
 
@@ -21,3 +21,8 @@ def time_left(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return ""
     return f"in {duration((moment - now).total_seconds())}" if moment > now else f"{age(moment, now)} ago"
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return a number and the words that follow it, such as `1 order` or `2 orders`."""
+    return f"{count} {one if count == 1 else many}"

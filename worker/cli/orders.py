@@ -1,0 +1,67 @@
+"""The command that places an order, and the reading of an order from a file."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import typer
+
+from worker.cli.base import RUN, Json, app, fail, open_container, report
+
+if TYPE_CHECKING:
+    from schemas.messages import Message
+    from worker.container import Container
+
+
+@app.command(rich_help_panel=RUN)
+def place(
+    file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input."),
+    *,
+    as_json: bool = Json,
+) -> None:
+    """Put an order on the bus."""
+    found, services = message_in(file), open_container()
+    parse(found, file, services)  # a fault is reported here, before the message can become a dead letter
+    entry = services.bus.add_order(json.dumps(found, ensure_ascii=False))
+    report(entry, {"entry": entry, "message_id": found.get("id")}, as_json=as_json)
+
+
+def message_in(file: str) -> dict[str, Any]:
+    """Return the CloudEvent in a file. If the file has an order instead, wrap the order in a CloudEvent.
+
+    End the command with an error if the file is no JSON object.
+    """
+    raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        fail(f"{_source(file)} is not JSON: {error}")
+    if not isinstance(document, dict):
+        fail(f"{_source(file)} is not a JSON object")
+    if "specversion" in document:
+        return document
+    return {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": "platform",
+        "type": "order.placed",
+        "data": document,
+    }
+
+
+def parse(document: dict[str, Any], file: str, services: "Container") -> "Message":
+    """Parse a message as the worker does. If it cannot be read, end the command and show the fault."""
+    from schemas.json_reader import MalformedError
+    from schemas.messages import read_message
+
+    try:
+        return read_message(document, services.settings.ordering.project)
+    except MalformedError as error:
+        fail(f"{_source(file)} cannot be read: {error}")
+
+
+def _source(file: str) -> str:
+    return "standard input" if file == "-" else file
