@@ -51,8 +51,26 @@ def _of_delivery(delivery_id: str, action: Action) -> Choice:
 
 def choose(delivery: Delivery, ref: str) -> Choice:
     """Return the button that follows a delivery under an id of its carrier."""
-    query = urlencode({"delivery": delivery.id, "ref": ref})
+    state = state_of(Action.RESOLVE_EXISTS, delivery)
+    query = urlencode({"delivery": delivery.id, "ref": ref, "state": state})
     return Choice("It is this one…", f"/do/{SLUGS[Action.RESOLVE_EXISTS]}?{query}")
+
+
+def state_of(action: Action, delivery: Delivery) -> str:
+    """Return what an operator decides about with an action; empty if the action suits any state of the delivery.
+
+    Without it, a form that was opened earlier would apply to a later attempt, to another offer, or to an attention
+    reason that its operator never saw.
+    """
+    attempt = delivery.active
+    match action:
+        case Action.CANCEL | Action.REFRESH:
+            return ""
+        case Action.ATTENDED:
+            return ", ".join((delivery.id, *delivery.attention_reasons))
+        case _:
+            offer = attempt.offered_at.isoformat() if attempt and attempt.offered_at else "no offer"
+            return f"{delivery.id}, {len(delivery.attempts)} attempts, {offer}"
 
 
 def possible_actions(delivery: Delivery) -> list[Choice]:
