@@ -42,12 +42,15 @@ def position_before(connection: Connection, moment: datetime) -> int:
 
 
 def between(connection: Connection, after: int, until: int) -> list[AttemptEvent]:
-    """Return the events about attempts after one position, up to another."""
+    """Return the events about attempts after one position, up to another.
+
+    An event with a value that only a newer version knows is left out.
+    """
     these = (EVENT.c.position > after) & (EVENT.c.position <= until)
     query = select(EVENT.c.body).where(these, _ABOUT_ATTEMPTS).order_by(EVENT.c.position)
     found = [from_json(body) for body in connection.scalars(query).all()]
     pickups = _pickup_times(connection, {each["data"]["delivery_id"] for each in found if _shows_pickup(each)})
-    return [_event(each, pickups) for each in found]
+    return [event for each in found if (event := _known(each, pickups)) is not None]
 
 
 def _shows_pickup(event: Mapping[str, Any]) -> bool:
@@ -62,6 +65,13 @@ def _pickup_times(connection: Connection, delivery_ids: Collection[str]) -> dict
     found = connection.execute(select(*columns).where(ATTEMPT.c.delivery_id.in_(delivery_ids)))
     documents = {(row.delivery_id, row.number): from_json(row.document) for row in found}
     return {key: datetime.fromisoformat(document["pickup_at"]) for key, document in documents.items()}
+
+
+def _known(event: Mapping[str, Any], pickups: Mapping[tuple[str, int], datetime]) -> AttemptEvent | None:
+    try:
+        return _event(event, pickups)
+    except ValueError:
+        return None
 
 
 def _event(event: Mapping[str, Any], pickups: Mapping[tuple[str, int], datetime]) -> AttemptEvent:

@@ -19,6 +19,8 @@ DELETED_AT_ONCE = 1000
 """The most calls that one transaction deletes, so that it is short."""
 MEASURED = 5000
 """How many of the newest calls are measured."""
+_KNOWN = CARRIER_CALL.c.verdict.in_(list(Verdict))
+"""A call whose verdict only a newer version knows is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def record(connection: Connection, calls: Iterable[RecordedCall]) -> None:
 def of_attempts(connection: Connection, attempt_ids: Collection[int]) -> list[RecordedCall]:
     """Return the calls for these attempts, oldest first."""
     columns = [CARRIER_CALL.c[name] for name in RecordedCall.__slots__]
-    query = select(*columns).where(CARRIER_CALL.c.attempt_id.in_(attempt_ids)).order_by(CARRIER_CALL.c.sent_at)
+    query = select(*columns).where(CARRIER_CALL.c.attempt_id.in_(attempt_ids), _KNOWN).order_by(CARRIER_CALL.c.sent_at)
     rows = connection.execute(query).mappings()
     return [RecordedCall(**{**each, "verdict": Verdict(each["verdict"])}) for each in rows]
 
@@ -84,7 +86,7 @@ def of_attempts(connection: Connection, attempt_ids: Collection[int]) -> list[Re
 def recent(connection: Connection, since: datetime) -> dict[str, RecentCalls]:
     """Measure the calls since a time by account, among the newest `MEASURED` calls of all accounts."""
     columns = [CARRIER_CALL.c[name] for name in ("account", "milliseconds", *LastCall.__slots__)]
-    query = select(*columns).order_by(CARRIER_CALL.c.position.desc()).limit(MEASURED)
+    query = select(*columns).where(_KNOWN).order_by(CARRIER_CALL.c.position.desc()).limit(MEASURED)
     found: dict[str, list[Any]] = {}
     for row in connection.execute(query):
         if row.sent_at >= since:
