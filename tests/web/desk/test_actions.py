@@ -265,3 +265,15 @@ def test_a_pause_and_a_hold_that_nobody_saw_go_on(browser: Browser, simulation: 
     sure = {"reason": "checked", "sure": "yes"}
     assert [browser.send(each, **sure).status for each in (resume, release)] == [409, 409]
     assert sorted(simulation.container.database.read(accounts.paused)) == ["*", "cervo"]
+
+
+def test_a_browser_keeps_the_cookie_that_says_what_is_left_undone(browser: Browser, simulation: Simulation) -> None:
+    names = [f"{number:02}{'日' * 60}" for number in range(20)]
+    place_at_unknown_store(simulation, *names)
+    page = browser.get(browser.get("/").links["Cancel: all 20…"])
+    for name in names[:-1]:
+        simulation.cancel("77", name)
+    simulation.read()
+    after = browser.send(page)
+    assert after.lines[0].startswith("Done: Cancel, 1 of 20. Not done: order ")
+    assert len(after.reply.history[0].headers["set-cookie"]) < 4096

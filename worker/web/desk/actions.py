@@ -23,7 +23,8 @@ MOST_TARGETS = 100
 """The most orders or messages that one form may change."""
 MAX_REASON = 500
 MAX_NOTICE = 1000
-"""The longest text that a session carries to the next page. The session is a cookie."""
+"""The longest text that a session carries to the next page. The session is a cookie, in which a character that is not
+ASCII takes six or twelve bytes, and browsers drop cookies of more than 4096 bytes."""
 
 
 @dataclass(frozen=True)
@@ -220,4 +221,5 @@ def _result(preview: Preview, done: int, refused: Sequence[tuple[Target, str]]) 
     if not refused:
         return f"Done: {label}, {preview.targets[0].name}." if done == 1 else f"Done: {label}, {done} of {done}."
     left = "; ".join(f"{each.name}: {why}" for each, why in refused)
-    return f"Done: {label}, {done} of {len(preview.targets)}. Not done: {left}"[:MAX_NOTICE]
+    text = f"Done: {label}, {done} of {len(preview.targets)}. Not done: {left}"
+    return text[: MAX_NOTICE if text.isascii() else MAX_NOTICE // 6]
