@@ -242,6 +242,22 @@ def test_a_form_about_a_lost_create_never_settles_the_next_create(
     assert again.status == 409
 
 
+def test_an_order_that_was_called_absent_too_early_can_still_be_called_existing(
+    open_browser: Open, browser: Browser, simulation: Simulation
+) -> None:
+    lose_an_answer(simulation)
+    other = open_browser()
+    other.log_in("joe")
+    exists = other.get(other.get("/").links["It exists…"])
+    browser.send(browser.get(browser.get("/").links["It does not exist…"]), reason="they said no", sure="yes")
+    simulation.until(lambda it: it.status() == "created")
+    assert other.send(exists, ref="4711").lines[0] == "Done: It exists, order 2011."
+    assert [(each.ref == "4711", each.surplus) for each in simulation.delivery().attempts] == [
+        (True, True),
+        (False, False),
+    ]
+
+
 def test_a_reason_that_nobody_saw_is_not_closed(browser: Browser, simulation: Simulation) -> None:
     place_at_unknown_store(simulation, "1")
     page = browser.get(f"/do/attended?delivery={simulation.delivery('1').id}")

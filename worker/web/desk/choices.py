@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from worker.domain.delivery import Delivery
+from worker.domain.lifecycle.reconciliation import is_typed_reference
 from worker.domain.trouble import Action, Trouble
 from worker.web.desk.action_forms import ACTION_FORMS, SLUGS
 
@@ -63,9 +64,12 @@ def state_of(action: Action, delivery: Delivery) -> str:
     reason that its operator never saw.
     """
     attempt = delivery.active
+    is_known = attempt is None or (attempt.ref is not None and not is_typed_reference(delivery, attempt))
     match action:
         case Action.CANCEL | Action.REFRESH:
             return ""
+        case Action.RESOLVE_EXISTS if is_known:
+            return ""  # the number is that of an earlier attempt, whose courier is then recorded as a surplus courier
         case Action.ATTENDED:
             return ", ".join((delivery.id, *delivery.attention_reasons))
         case _:
