@@ -9,10 +9,13 @@ from structlog.testing import capture_logs
 
 from schemas.status import DeliveryStatus
 from tests.database.samples import LATER, NOW, begun, place
-from worker.database import accounts, deliveries, due_work
+from worker.database import accounts, attempt_events, carrier_calls, deliveries, due_work
+from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.database.search import Filter, search
+from worker.database.tables import CARRIER_CALL
 from worker.domain.delivery import Change, Delivery
+from worker.http.call import Verdict
 
 NEWER = {
     "a step": "UPDATE delivery SET step = 'weigh' WHERE id = :id",
@@ -66,3 +69,25 @@ def test_a_mapping_to_a_newer_status_is_left_out(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE status_mapping SET status = 'weighed' WHERE carrier_status = 'order:newer'"))
     assert database.read(accounts.status_mappings) == {"borzo": {"order:new": DeliveryStatus.DELIVERED}}
+
+
+@pytest.mark.fault("F-88")
+def test_an_event_with_a_newer_value_is_not_counted(database: Database) -> None:
+    changed, other = place(database, uuid4().hex, uuid4().hex)
+    newer = """UPDATE event SET body = replace(body, '"status":"queued"', '"status":"weighed"') WHERE key = :id"""
+    with database.engine.begin() as connection:
+        assert connection.execute(text(newer), {"id": changed}).rowcount == 1
+    found = database.read(attempt_events.between, 0, database.read(attempt_events.newest_position))
+    assert [each.delivery_id for each in found] == [other]
+
+
+@pytest.mark.fault("F-88")
+def test_a_call_with_a_newer_verdict_is_left_out(database: Database) -> None:
+    call = RecordedCall(7, NOW, "create", "d", "cervo", 45, 200, Verdict.ANSWERED, None, "POST /order", None)
+    database.write(carrier_calls.record, [call, replace(call, sent_at=LATER)])
+    with database.engine.begin() as connection:
+        connection.execute(
+            CARRIER_CALL.update().where(CARRIER_CALL.c.sent_at == LATER).values(verdict="weighed", account="borzo")
+        )
+    assert database.read(carrier_calls.of_attempts, [7]) == [call]
+    assert list(database.read(carrier_calls.recent, NOW)) == ["cervo"]

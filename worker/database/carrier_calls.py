@@ -23,6 +23,8 @@ BOUNDS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 """The bounds of the durations by which calls are counted, in milliseconds."""
 CallKey = tuple[str, str, str]
 """The account, the operation and the verdict of calls."""
+_KNOWN = CARRIER_CALL.c.verdict.in_(list(Verdict))
+"""A call whose verdict only a newer version knows is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def record(connection: Connection, calls: Iterable[RecordedCall]) -> None:
 def of_attempts(connection: Connection, attempt_ids: Collection[int]) -> list[RecordedCall]:
     """Return the calls for these attempts, oldest first."""
     columns = [CARRIER_CALL.c[name] for name in RecordedCall.__slots__]
-    query = select(*columns).where(CARRIER_CALL.c.attempt_id.in_(attempt_ids)).order_by(CARRIER_CALL.c.sent_at)
+    query = select(*columns).where(CARRIER_CALL.c.attempt_id.in_(attempt_ids), _KNOWN).order_by(CARRIER_CALL.c.sent_at)
     rows = connection.execute(query).mappings()
     return [RecordedCall(**{**each, "verdict": Verdict(each["verdict"])}) for each in rows]
 
@@ -104,7 +106,7 @@ def of_attempts(connection: Connection, attempt_ids: Collection[int]) -> list[Re
 def recent(connection: Connection, since: datetime) -> dict[str, RecentCalls]:
     """Measure the calls since a time by account, among the newest `MEASURED` calls of all accounts."""
     columns = [CARRIER_CALL.c[name] for name in ("account", "milliseconds", *LastCall.__slots__)]
-    query = select(*columns).order_by(CARRIER_CALL.c.position.desc()).limit(MEASURED)
+    query = select(*columns).where(_KNOWN).order_by(CARRIER_CALL.c.position.desc()).limit(MEASURED)
     found: dict[str, list[Any]] = {}
     for row in connection.execute(query):
         if row.sent_at >= since:

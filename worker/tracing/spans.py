@@ -46,6 +46,8 @@ def exporting() -> "Spans":
     """Return spans that are exported, in batches, to the address in the environment."""
     # Without its warnings, a collector that is away is one line for each batch that is lost, and not one for each try.
     logging.getLogger(OTLPSpanExporter.__module__).setLevel(logging.ERROR)
+    # Its warnings contain an unreadable `tracestate`, which is a text of a message, once for each span.
+    logging.getLogger(TraceState.__module__).setLevel(logging.ERROR)
     resource = Resource({"service.name": SERVICE}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=Resource.create().merge(resource))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -1,9 +1,11 @@
 """What an operator does is shown before, done once, and recorded with their name and reason."""
 
+from dataclasses import replace
+
 import fakeredis
 import pytest
 
-from schemas.status import Evidence
+from schemas.status import AttentionReason, Evidence
 from tests.sample_store import STORE
 from tests.services.simulation import START, Simulation
 from tests.web.desk.conftest import Open
@@ -11,6 +13,8 @@ from tests.web.desk.operator_browser import Browser
 from tests.web.desk.test_pages import lose_an_answer, place_at_unknown_store
 from worker.bus.streams import Bus
 from worker.database import accounts, operator_actions, shops
+from worker.domain.delivery import Change
+from worker.domain.operator import Operator
 from worker.domain.trouble import Action, Freshness, Severity, Trouble, TroubledOrder
 from worker.web.desk.action_forms import ACTION_FORMS
 from worker.web.desk.choices import choices, order_choices
@@ -211,3 +215,81 @@ def test_a_form_with_a_forged_token_does_nothing(
 def test_a_link_never_leads_away_from_the_desk(browser: Browser) -> None:
     page = browser.get("/do/carriers-pause?account=cervo&back=https://evil.example")
     assert page.links["Back"] == "/"
+
+
+CHANGED = "it has changed since you saw it. Go back and look again"
+
+
+def test_a_form_about_a_lost_create_never_settles_the_next_create(
+    open_browser: Open, browser: Browser, simulation: Simulation
+) -> None:
+    simulation.inject_fault("error_before", "cervo", operation="create", times=2)
+    simulation.place_at("cervo", "2011")
+    simulation.until(lambda it: it.delivery().attention is not None)
+    other = open_browser()
+    other.log_in("joe")
+    absent, exists = (other.get(other.get("/").links[each]) for each in ("It does not exist…", "It exists…"))
+    browser.send(browser.get(browser.get("/").links["It does not exist…"]), reason="they said no", sure="yes")
+    simulation.until(lambda it: len(it.delivery().attempts) == 2 and it.delivery().attention is not None)
+    late = other.send(absent, reason="they said no", sure="yes"), other.send(exists, ref="4711")
+    assert [(each.status, each.lines[1]) for each in late] == [
+        (409, f"Nothing was done. order 2011: {CHANGED}"),
+        (409, f"Nothing was done. order 2011: {CHANGED}"),
+    ]
+    assert simulation.status() == "submit_unknown"
+    assert recorded(simulation) == [("maria", "resolve absent", "they said no", None)]
+    again = other.send(late[0], reason="they said no", sure="yes")
+    assert again.status == 409
+
+
+def test_an_order_that_was_called_absent_too_early_can_still_be_called_existing(
+    open_browser: Open, browser: Browser, simulation: Simulation
+) -> None:
+    lose_an_answer(simulation)
+    other = open_browser()
+    other.log_in("joe")
+    exists = other.get(other.get("/").links["It exists…"])
+    browser.send(browser.get(browser.get("/").links["It does not exist…"]), reason="they said no", sure="yes")
+    simulation.until(lambda it: it.status() == "created")
+    assert other.send(exists, ref="4711").lines[0] == "Done: It exists, order 2011."
+    assert [(each.ref == "4711", each.surplus) for each in simulation.delivery().attempts] == [
+        (True, True),
+        (False, False),
+    ]
+
+
+def test_a_reason_that_nobody_saw_is_not_closed(browser: Browser, simulation: Simulation) -> None:
+    place_at_unknown_store(simulation, "1")
+    page = browser.get(f"/do/attended?delivery={simulation.delivery('1').id}")
+    seen = simulation.delivery("1").attention_reasons
+    more = (*seen, AttentionReason.SURPLUS_COURIER)
+    simulation.decide(lambda it: Change(replace(it, attention_reasons=more)), "1")
+    assert browser.send(page).lines[1] == f"Nothing was done. order 1: {CHANGED}"
+    assert simulation.delivery("1").attention_reasons == more
+
+
+def test_a_pause_and_a_hold_that_nobody_saw_go_on(browser: Browser, simulation: Simulation) -> None:
+    operations, joe = simulation.container.operations, Operator("joe", "the carrier called")
+    operations.pause("cervo", joe)
+    operations.hold(joe)
+    resume, release = browser.get("/do/carriers-resume?account=cervo"), browser.get("/do/carriers-release")
+    operations.resume("cervo", joe)
+    operations.release(joe)
+    simulation.pass_time(60)
+    operations.pause("cervo", joe)
+    operations.hold(joe)
+    sure = {"reason": "checked", "sure": "yes"}
+    assert [browser.send(each, **sure).status for each in (resume, release)] == [409, 409]
+    assert sorted(simulation.container.database.read(accounts.paused)) == ["*", "cervo"]
+
+
+def test_a_browser_keeps_the_cookie_that_says_what_is_left_undone(browser: Browser, simulation: Simulation) -> None:
+    names = [f"{number:02}{'日' * 60}" for number in range(20)]
+    place_at_unknown_store(simulation, *names)
+    page = browser.get(browser.get("/").links["Cancel: all 20…"])
+    for name in names[:-1]:
+        simulation.cancel("77", name)
+    simulation.read()
+    after = browser.send(page)
+    assert after.lines[0].startswith("Done: Cancel, 1 of 20. Not done: order ")
+    assert len(after.reply.history[0].headers["set-cookie"]) < 4096

@@ -3,6 +3,7 @@
 from tests.services.gateways import ScriptedGateway
 from tests.services.simulation import Simulation
 from tests.services.test_carrier_searches import book_by_hand, lose_create
+from tests.web.desk.conftest import Open
 from tests.web.desk.operator_browser import Browser, Page
 from tests.web.desk.test_actions import recorded
 from tests.web.desk.test_pages import lose_an_answer
@@ -85,3 +86,23 @@ def test_a_form_says_when_it_is_too_early_to_call_an_order_absent(browser: Brows
     simulation.pass_time(30)
     form = f"/do/resolve-absent?delivery={simulation.delivery().id}"
     assert "It was sent only 30 s ago, so the carrier may still be creating it." in " ".join(browser.get(form).lines)
+
+
+def test_slow_carriers_leave_threads_for_the_other_pages(open_browser: Open, simulation: Simulation) -> None:
+    lose_create(simulation, "21", "borzo", created=True)
+    browsers = [open_browser() for _ in range(3)]
+    forms = []
+    for each in browsers:
+        each.log_in()
+        forms.append(each.get(address(simulation)))
+    answers: list[Page] = []
+
+    def press_next_button(*_: object) -> Unavailable:
+        if forms:
+            answers.append(browsers[len(forms) - 1].send(forms.pop(), f"{address(simulation)}/candidates"))
+        return Unavailable("connection refused")
+
+    ScriptedGateway(simulation).outcome = press_next_button
+    press_next_button()
+    assert [each.status for each in answers] == [503, 200, 200]
+    assert "Other lists of carriers are being read. Try again in a moment." in " ".join(answers[0].lines)

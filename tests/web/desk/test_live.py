@@ -130,6 +130,22 @@ def test_nothing_is_read_after_the_last_page_was_closed() -> None:
     asyncio.run(story())
 
 
+def test_a_page_that_is_loaded_again_is_told_of_changes() -> None:
+    async def story() -> None:
+        clockwork = Clockwork()
+        _, waiting = clockwork.open()
+        await clockwork.poll()
+        waiting.cancel()
+        page, waiting = clockwork.open()  # in the same turn of the loop
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        others = asyncio.all_tasks() - {asyncio.current_task(), waiting}
+        assert [each.cancelling() for each in others] == [0]
+        await close((page, waiting))
+
+    asyncio.run(story())
+
+
 def test_a_process_serves_a_limited_number_of_open_pages() -> None:
     async def story() -> None:
         clockwork = Clockwork()

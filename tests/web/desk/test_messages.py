@@ -11,6 +11,9 @@ from tests.web.desk.operator_browser import Browser, Page
 from worker.bus.streams import Bus
 from worker.database import operator_actions
 from worker.database.tables import DEAD_LETTER
+from worker.domain.operator import Operator
+from worker.services.operations import Operations
+from worker.web.desk.messages import NO_LETTER
 
 BROKEN = json.dumps({**json.loads(order_document()), "specversion": "0.1"})
 
@@ -64,6 +67,27 @@ def test_a_text_that_cannot_be_read_is_shown_again_with_its_fault(
     assert page.text == text
     assert simulation.redis.xlen("orders") == 1
     assert browser.get(address).status == 200
+
+
+class Meanwhile(Operations):
+    """Operations before which another operator discards the message."""
+
+    letter_id = ""
+
+    def claim_form(self, token: str) -> bool:
+        self.discard(self.letter_id, Operator("joe"))
+        return super().claim_form(token)
+
+
+def test_a_message_that_another_operator_settles_meanwhile_is_not_called_replayed(
+    browser: Browser, simulation: Simulation, address: str
+) -> None:
+    real = simulation.container.operations
+    Meanwhile.letter_id = address.rpartition("/")[2]
+    simulation.container.operations = Meanwhile(real.database, real.bus, real.defaults, real.clock)
+    page = correct(browser, address, order_document())
+    assert (page.status, NO_LETTER in page.lines) == (422, True)
+    assert simulation.redis.xlen("orders") == 1
 
 
 def test_an_entry_with_other_fields_is_corrected_as_its_fields(browser: Browser, simulation: Simulation) -> None:

@@ -10,10 +10,12 @@ from starlette.responses import RedirectResponse, Response
 from worker import log
 from worker.container import Container
 from worker.database import accounts, deliveries, inbox
+from worker.database.accounts import EVERY_ACCOUNT, Pause
 from worker.domain.operator import Operator
 from worker.domain.trouble import Action, Trouble, TroubledOrder
 from worker.web.desk.access import Form, local_path, new_form_token, sent_form_token
 from worker.web.desk.action_forms import ACTION_FORMS, BY_SLUG, ENDS, STORE_TEMPLATE, ActionForm, Submission
+from worker.web.desk.choices import state_of
 from worker.web.desk.pages import NOTICE, Pages, storable
 
 logger = log.get(__name__)
@@ -21,7 +23,8 @@ MOST_TARGETS = 100
 """The most orders or messages that one form may change."""
 MAX_REASON = 500
 MAX_NOTICE = 1000
-"""The longest text that a session carries to the next page. The session is a cookie."""
+"""The longest text that a session carries to the next page. The session is a cookie, in which a character that is not
+ASCII takes six or twelve bytes, and browsers drop cookies of more than 4096 bytes."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Target:
     note: str = ""
     blocker: str | None = None
     risk: str = ""
+    state: str = ""
+    """What the operator decides about. If it has changed since, nothing is done. Empty if any change is harmless."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Preview:
     total: int = 0
     """How many orders the card has; the form is about as many of them as it names."""
     values: dict[str, str] = field(default_factory=dict)
+    states: tuple[str, ...] = ()
+    """The states of the targets when the operator saw them first."""
     error: str | None = None
 
 
@@ -78,7 +85,7 @@ class Actions:
             refused = [
                 (each, why)
                 for each in preview.targets
-                if (why := preview.action_form.do(self.services, submission, each.id))
+                if (why := _changed(preview, each) or preview.action_form.do(self.services, submission, each.id))
             ]
         self.pages.snapshot.forget()
         done = len(preview.targets) - len(refused)
@@ -115,11 +122,11 @@ class Actions:
                 ids = given.getlist("delivery")[:MOST_TARGETS] or [each.delivery_id for each in _orders(trouble)]
                 targets = self._orders(action, ids)
             case "account":
-                targets = self._accounts(named or _given(trouble.account if trouble else None))
+                targets = self._accounts(action, named or _given(trouble.account if trouble else None))
             case "message":
                 targets = self._messages(named, trouble)
             case _:
-                targets = (Target("", "Order Sync"),)
+                targets = (Target("", "Order Sync", state=self._hold() if action is Action.RELEASE else ""),)
         if not targets:
             raise HTTPException(404, "There is nothing left to do here: it was settled in the meantime.")
         if action_form.one_at_a_time:
@@ -127,7 +134,8 @@ class Actions:
         subject = given.get("subject") or (trouble.subject if trouble else "") or ""
         store = (trouble.store_id if trouble else "") or ""
         values = {"stores": STORE_TEMPLATE.format(store=store or "ID"), "ref": given.get("ref", "")}
-        return Preview(action, action_form, targets, storable(subject), store, back, total, values)
+        states = tuple(given.getlist("state") or (each.state for each in targets if each.state))
+        return Preview(action, action_form, targets, storable(subject), store, back, total, values, states)
 
     def _trouble(self, given: Form) -> Trouble | None:
         key = given.get("trouble")
@@ -142,23 +150,43 @@ class Actions:
                 f"store {each.order.store_id}, {each.status.value}, {each.carrier or 'no carrier'}",
                 self.services.decisions.retry_blocker(each) if action is Action.RETRY else None,
                 self.services.candidates.risk_of_haste(each) if action is Action.RESOLVE_ABSENT else "",
+                state_of(action, each),
             )
             for each in found
         )
 
-    def _accounts(self, names: Iterable[str]) -> tuple[Target, ...]:
+    def _accounts(self, action: Action, names: Iterable[str]) -> tuple[Target, ...]:
         paused = self.services.database.read(accounts.paused)
         return tuple(
-            Target(name, name, f"paused by {paused[name].by}: {paused[name].because}" if name in paused else "active")
+            Target(name, name, _described(pause), state=_shown(name, pause) if action is Action.RESUME else "")
             for name in names
             if name in self.services.api_accounts
+            for pause in [paused.get(name)]
         )
+
+    def _hold(self) -> str:
+        return _shown(EVERY_ACCOUNT, self.services.database.read(accounts.paused).get(EVERY_ACCOUNT))
 
     def _messages(self, ids: Sequence[str], trouble: Trouble | None) -> tuple[Target, ...]:
         letters = self.services.database.read(inbox.dead_letters, 10 * MOST_TARGETS)
         about = trouble.subject if trouble else None
         chosen = [each for each in letters if each["id"] in ids or (not ids and about and each["reason"] == about)]
         return tuple(Target(each["id"], f"message {each['id']}", each["reason"]) for each in chosen[:MOST_TARGETS])
+
+
+def _described(pause: Pause | None) -> str:
+    return f"paused by {pause.by}: {pause.because}" if pause else "active"
+
+
+def _shown(name: str, pause: Pause | None) -> str:
+    return f"{name} {pause.by} {pause.since.isoformat()}" if pause else f"{name} active"
+
+
+def _changed(preview: Preview, target: Target) -> str | None:
+    """Return why nothing is done to a target that has changed; None if the operator saw it as it is."""
+    if not target.state or target.state in preview.states:
+        return None
+    return "it has changed since you saw it. Go back and look again"
 
 
 def _orders(trouble: Trouble | None) -> Sequence[TroubledOrder]:
@@ -193,4 +221,5 @@ def _result(preview: Preview, done: int, refused: Sequence[tuple[Target, str]]) 
     if not refused:
         return f"Done: {label}, {preview.targets[0].name}." if done == 1 else f"Done: {label}, {done} of {done}."
     left = "; ".join(f"{each.name}: {why}" for each, why in refused)
-    return f"Done: {label}, {done} of {len(preview.targets)}. Not done: {left}"[:MAX_NOTICE]
+    text = f"Done: {label}, {done} of {len(preview.targets)}. Not done: {left}"
+    return text[: MAX_NOTICE if text.isascii() else MAX_NOTICE // 6]

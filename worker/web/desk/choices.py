@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from worker.domain.delivery import Delivery
+from worker.domain.lifecycle.reconciliation import is_typed_reference
 from worker.domain.trouble import Action, Trouble
 from worker.web.desk.action_forms import ACTION_FORMS, SLUGS
 
@@ -51,8 +52,29 @@ def _of_delivery(delivery_id: str, action: Action) -> Choice:
 
 def choose(delivery: Delivery, ref: str) -> Choice:
     """Return the button that follows a delivery under an id of its carrier."""
-    query = urlencode({"delivery": delivery.id, "ref": ref})
+    state = state_of(Action.RESOLVE_EXISTS, delivery)
+    query = urlencode({"delivery": delivery.id, "ref": ref, "state": state})
     return Choice("It is this one…", f"/do/{SLUGS[Action.RESOLVE_EXISTS]}?{query}")
+
+
+def state_of(action: Action, delivery: Delivery) -> str:
+    """Return what an operator decides about with an action; empty if the action suits any state of the delivery.
+
+    Without it, a form that was opened earlier would apply to a later attempt, to another offer, or to an attention
+    reason that its operator never saw.
+    """
+    attempt = delivery.active
+    is_known = attempt is None or (attempt.ref is not None and not is_typed_reference(delivery, attempt))
+    match action:
+        case Action.CANCEL | Action.REFRESH:
+            return ""
+        case Action.RESOLVE_EXISTS if is_known:
+            return ""  # the number is that of an earlier attempt, whose courier is then recorded as a surplus courier
+        case Action.ATTENDED:
+            return ", ".join((delivery.id, *delivery.attention_reasons))
+        case _:
+            offer = attempt.offered_at.isoformat() if attempt and attempt.offered_at else "no offer"
+            return f"{delivery.id}, {len(delivery.attempts)} attempts, {offer}"
 
 
 def possible_actions(delivery: Delivery) -> list[Choice]:

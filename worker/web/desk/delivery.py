@@ -1,5 +1,6 @@
 """The page of one delivery. The customer's data are shown only when asked for, and the asking is recorded."""
 
+import threading
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -11,13 +12,16 @@ from worker.carriers.port import reference_of
 from worker.container import Container
 from worker.database import deliveries
 from worker.domain import lifecycle
-from worker.domain.candidates import unidentified_attempt
+from worker.domain.candidates import CarrierSearch, unidentified_attempt
 from worker.domain.delivery import Delivery
 from worker.domain.operator import Operator
 from worker.domain.trouble import deadline_of, freshness_of
 from worker.web.desk.access import Form
 from worker.web.desk.choices import choose, possible_actions
 from worker.web.desk.pages import Pages, storable
+
+_SEARCHING = threading.BoundedSemaphore(2)
+"""A slow carrier takes half a minute for its list, so few may be read at a time: the other pages need the threads."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,7 @@ class DeliveryPage:
         This is a form and not a link, because it uses calls of the account's rate limit.
         """
         delivery = self._find(request)
-        search = self.services.candidates.search(delivery)
-        if search is None:
-            raise HTTPException(404, "There is nothing left to look for: the carrier's number is known.")
+        search = self._search(delivery)
         buttons = [
             [choose(delivery, each.order.ref)] if each.blocker is None and each.order.ref else []
             for each in search.candidates
@@ -68,6 +70,17 @@ class DeliveryPage:
             actions=possible_actions(delivery),
             zone=_zone(delivery),
         )
+
+    def _search(self, delivery: Delivery) -> CarrierSearch:
+        if not _SEARCHING.acquire(blocking=False):
+            raise HTTPException(503, "Other lists of carriers are being read. Try again in a moment.")
+        try:
+            search = self.services.candidates.search(delivery)
+        finally:
+            _SEARCHING.release()
+        if search is None:
+            raise HTTPException(404, "There is nothing left to look for: the carrier's number is known.")
+        return search
 
     def _find(self, request: Request) -> Delivery:
         found = self.services.database.read(deliveries.load, [storable(request.path_params["id"])])

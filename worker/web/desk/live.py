@@ -59,6 +59,7 @@ class Live:
             self._pages.discard(changed)
             if not self._pages:
                 self._polling.cancel()
+                self._polling = None  # a page that opens before the task has ended needs another one
 
     async def _poll(self) -> None:
         known, quiet = await self._read(), 0

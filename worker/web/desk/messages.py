@@ -100,12 +100,12 @@ class MessagePages:
         if not self.services.operations.claim_form(token):
             return "This form was sent before. Nothing was done again."
         try:
-            self.services.operations.correct(letter.identity, text, by)
+            entry = self.services.operations.correct(letter.identity, text, by)
         except MalformedError as error:
             return f"The corrected message cannot be read: {error}"
         except OUTAGES:
             return "Redis does not answer. Try again in a moment."
-        return None
+        return None if entry else NO_LETTER
 
     def _page(
         self,
