@@ -40,7 +40,7 @@ class Notifications:
     clock: Clock
     _leads: bool = field(default=False, init=False)
     _outage: Notice | None = field(default=None, init=False)
-    """The outage of the database, which cannot be stored. Only the process that had the lease sends its messages."""
+    """The outage of the database, which cannot be stored. The process that had the lease then sends both messages."""
 
     def run(self, holder: str) -> None:
         """Send messages about what began or ended since the last run. `holder` is the name of this process."""
@@ -50,9 +50,9 @@ class Notifications:
         except DatabaseError:
             self._notify_of_outage(now)
             return
+        self._notify_of_end_of_outage()
         if not self._leads:
             return
-        self._notify_of_end_of_outage()
         found = {each.key: each for each in self.troubles.find()}
         titles = {key: each.title for key, each in found.items()}
         known = self.database.write(notices.refresh, self.channels.keys(), titles, now)
