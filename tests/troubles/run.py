@@ -21,7 +21,8 @@ from playwright.sync_api import sync_playwright
 from tests.browser.conftest import CHROMIUM
 from tests.browser.desk_pages import log_in
 from tests.chaos.processes import ROOT
-from tests.troubles.cases import CASES, Case
+from tests.troubles.case import Case
+from tests.troubles.cases import CASES
 from tests.troubles.environment import RATE, Environment
 from tests.troubles.scene import PATIENCE, Scene
 

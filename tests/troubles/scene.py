@@ -68,8 +68,9 @@ class Scene:
         at = self.environment.clock().isoformat()
         publish(self.environment.redis, message(f"order.{kind}", f"{order_id}-{kind}", data, time=at))
 
-    def has_courier(self, order_id: str, carrier: str) -> None:
-        """Wait until a carrier has an order."""
+    def book(self, order_id: str, carrier: str) -> None:
+        """Place an order and wait until the carrier has it."""
+        self.place(order_id, carrier)
         self.until(lambda: bool(self._ref(order_id, carrier)), f"{carrier} has no order {order_id}")
 
     def set_status(self, order_id: str, carrier: str, status: str, shown: str = "") -> None:
