@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tests.troubles.scene import Scene
-from worker.domain.trouble import Severity
 
 Act = Callable[[Scene], object]
 SURE = {"I am sure": "yes"}
@@ -18,7 +17,6 @@ class Case:
     title: str
     """The title of its card, of its entry in `order-sync status` and of its message."""
     kind: str
-    severity: Severity
     cause: Act
     settle: Act
     settled_by: str

@@ -122,17 +122,17 @@ class Environment:
         process.start()
         self.supervisor.processes.append(process)
 
-    def begin_status(self) -> Callable[[], set[str]]:
-        """Start `order-sync status`; return what waits for the titles of the troubles that it shows."""
+    def begin_status(self) -> Callable[[], dict[str, str]]:
+        """Start `order-sync status`; return what waits for the troubles that it shows: titles and severities."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         process = subprocess.Popen(_command("cli", "status", "--json"), env=dict(self.supervisor.environ), **pipes)  # type: ignore[call-overload]
 
-        def titles() -> set[str]:
+        def troubles() -> dict[str, str]:
             written, errors = process.communicate()
             assert written, errors[-2000:]
-            return {each["title"] for each in json.loads(written)["troubles"]}
+            return {each["title"]: each["severity"] for each in json.loads(written)["troubles"]}
 
-        return titles
+        return troubles
 
     def run(self, *arguments: str) -> None:
         """Run a command of `order-sync`."""

@@ -7,7 +7,6 @@ from schemas.status import AttentionReason as A
 from schemas.status import PlatformStatus
 from tests.troubles.case import SURE, Act, Case, card, waits
 from tests.troubles.scene import STORE, Scene
-from worker.domain.trouble import Severity
 from worker.services.system_troubles import SystemTrouble as T
 
 DEALT_WITH, ABSENT = "It is dealt with…", "It does not exist…"
@@ -17,7 +16,6 @@ PICKED_UP = "active/parcel_picked_up"
 
 def _attention(
     reason: A,
-    severity: Severity,
     title: str,
     cause: Act,
     button: str = DEALT_WITH,
@@ -27,7 +25,7 @@ def _attention(
     """Return the trouble of an attention reason, which a button of its card settles."""
     given = {"name": reason.value, "alert": {"alertname": "AttentionNeeded", "reason": reason.value}, **more}
     settle, settled_by = card(title, button, fields), button.removesuffix("…")
-    return Case(title=title, kind=reason, severity=severity, cause=cause, settle=settle, settled_by=settled_by, **given)
+    return Case(title=title, kind=reason, cause=cause, settle=settle, settled_by=settled_by, **given)
 
 
 def _without_store(reason: A, order_id: str, store: str, title: str) -> Case:
@@ -36,7 +34,7 @@ def _without_store(reason: A, order_id: str, store: str, title: str) -> Case:
     def cause(scene: Scene) -> None:
         scene.place(order_id, store=store)
 
-    return _attention(reason, Severity.WAITING, title, cause, "Add the store…", fields)
+    return _attention(reason, title, cause, "Add the store…", fields)
 
 
 def _lost_answer(order_id: str, carrier: str, creates: int) -> Case:
@@ -49,7 +47,7 @@ def _lost_answer(order_id: str, carrier: str, creates: int) -> Case:
 
     title = f"Is a courier coming? {carrier} gave no clear answer about order {order_id}"
     more = {"name": f"lost_answer_{carrier}", "flower": "outcome unknown", "order_id": order_id}
-    return _attention(A.OUTCOME_UNKNOWN, Severity.UNKNOWN_OUTCOME, title, cause, ABSENT, SAID_NO, **more)
+    return _attention(A.OUTCOME_UNKNOWN, title, cause, ABSENT, SAID_NO, **more)
 
 
 def _duplicate() -> Case:
@@ -58,7 +56,7 @@ def _duplicate() -> Case:
 
     title = "Is a courier coming? borzo calls order 2007 a duplicate"
     more = {"flower": "refused (duplicate)", "order_id": "2007"}
-    return _attention(A.DUPLICATE_AT_CARRIER, Severity.UNKNOWN_OUTCOME, title, cause, ABSENT, SAID_NO, **more)
+    return _attention(A.DUPLICATE_AT_CARRIER, title, cause, ABSENT, SAID_NO, **more)
 
 
 def _surplus_courier() -> Case:
@@ -71,7 +69,7 @@ def _surplus_courier() -> Case:
         scene.place("2008", "borzo")
 
     title = "A surplus courier of borzo may come for order 2008"
-    return _attention(A.SURPLUS_COURIER, Severity.GOODS_ON_THE_ROAD, title, cause)
+    return _attention(A.SURPLUS_COURIER, title, cause)
 
 
 def _cancel_refused() -> Case:
@@ -80,7 +78,7 @@ def _cancel_refused() -> Case:
         scene.set_status("2009", "borzo", PICKED_UP, "picked_up")
         scene.cancel("2009")
 
-    return _attention(A.CANCEL_REFUSED, Severity.GOODS_ON_THE_ROAD, "borzo refuses to cancel order 2009", cause)
+    return _attention(A.CANCEL_REFUSED, "borzo refuses to cancel order 2009", cause)
 
 
 def _after_pickup(reason: A, order_id: str, status: str, title: str) -> Case:
@@ -91,17 +89,17 @@ def _after_pickup(reason: A, order_id: str, status: str, title: str) -> Case:
         scene.set_status(order_id, "borzo", PICKED_UP, "picked_up")
         scene.set_status(order_id, "borzo", status)
 
-    return _attention(reason, Severity.GOODS_ON_THE_ROAD, title, cause)
+    return _attention(reason, title, cause)
 
 
-def _changed(reason: A, severity: Severity, order_id: str, title: str, **fields: Any) -> Case:
+def _changed(reason: A, order_id: str, title: str, **fields: Any) -> Case:
     """Change an order once a carrier has it."""
 
     def cause(scene: Scene) -> None:
         scene.book(order_id, "cervo")
         scene.change(order_id, **fields)
 
-    return _attention(reason, severity, title, cause)
+    return _attention(reason, title, cause)
 
 
 def _unmapped_status() -> Case:
@@ -112,7 +110,7 @@ def _unmapped_status() -> Case:
 
     title, kind = "borzo reports a status that we do not know: delivery:left_in_locker", T.UNMAPPED_STATUS
     settle = card(title, "Say what it means…", {"It means": "delivered"})
-    return Case(kind.value, title, kind, Severity.WAITING, cause, settle, "Say what it means", waits(kind))
+    return Case(kind.value, title, kind, cause, settle, "Say what it means", waits(kind))
 
 
 def _dead_letter() -> Case:
@@ -121,7 +119,7 @@ def _dead_letter() -> Case:
 
     title, alert = "1 message could not be read", {"alertname": "DeadLetters"}
     settle = card(title, "Discard…")
-    return Case("dead_letter", title, T.DEAD_LETTERS, Severity.WAITING, cause, settle, "Discard", alert)
+    return Case("dead_letter", title, T.DEAD_LETTERS, cause, settle, "Discard", alert)
 
 
 def _offer() -> Case:
@@ -129,7 +127,7 @@ def _offer() -> Case:
         scene.place("2016", "deliverit", script="offered_late")
 
     title = "deliverit offers another pickup time for order 2016"
-    return _attention(A.OFFER_WAITS, Severity.LATE, title, cause, "Accept the time…", None, batch="offer")
+    return _attention(A.OFFER_WAITS, title, cause, "Accept the time…", None, batch="offer")
 
 
 ORDER_CASES = (
@@ -144,21 +142,18 @@ ORDER_CASES = (
     _cancel_refused(),
     _changed(
         A.ORDER_CHANGED_AFTER_DISPATCH,
-        Severity.GOODS_ON_THE_ROAD,
         "2010",
         "cervo does not know that order 2010 has changed",
         notes="sandbox:happy the blue door",
     ),
     _changed(
         A.PLATFORM_PICKUP_FAILED,
-        Severity.WAITING,
         "2011",
         "The platform says that a driver could not pick up order 2011",
         status=PlatformStatus.PICK_UP_FAILED_BY_DRIVER,
     ),
     _changed(
         A.PLATFORM_CANCELED_BY_DRIVER,
-        Severity.WAITING,
         "2012",
         "The platform says that a driver cancelled order 2012",
         status=PlatformStatus.CANCELED_BY_DRIVER,
@@ -170,7 +165,6 @@ ORDER_CASES = (
     _after_pickup(A.WENT_BACKWARDS, "2014", "available/planned", "borzo shows order 2014 at an earlier status"),
     _changed(
         A.ORDER_CHANGED_WITHOUT_REVISION,
-        Severity.WAITING,
         "2015",
         "The platform demo changed orders without a new revision",
         revision=1,

@@ -25,6 +25,7 @@ from tests.troubles.case import Case
 from tests.troubles.cases import CASES
 from tests.troubles.environment import RATE, Environment
 from tests.troubles.scene import PATIENCE, Scene
+from worker.domain.trouble import Severity
 
 PAGE = ROOT / "docs" / "operating.md"
 BEGIN, END = "<!-- Written by `make troubles`. -->", "<!-- The end of the table. -->"
@@ -42,7 +43,8 @@ class Proof:
     alerts_now: bool = False
     alerted: bool = False
     notified: tuple[int, int] = (0, 0)
-    in_status: bool = False
+    harm: str = ""
+    """The severity in the status; empty if the trouble is not there."""
     in_flower: str = ""
     gone_after: float | None = None
     faults: list[str] = field(default_factory=list)
@@ -56,10 +58,10 @@ class Proof:
         """Return the row of the table."""
         cells = (
             self.case.title,
-            self.case.severity.replace("_", " "),
+            self.harm.replace("_", " "),
             _seconds(self.shown_after),
             self.in_flower or "no task",
-            "yes" if self.in_status else "no",
+            "yes" if self.harm else "no",
             self.case.alert["alertname"],
             f"{self.notified[0]} and {self.notified[1]}",
             self.case.settled_by,
@@ -85,6 +87,9 @@ def main() -> None:
         for fault in each.faults:
             print(f"BROKEN {each.case.name}: {fault}")
     faults = sum(len(each.faults) for each in proofs)
+    if not names and (unseen := set(Severity) - {each.harm for each in proofs}):
+        print(f"BROKEN no trouble of the severities {sorted(unseen)}")
+        faults += 1
     print(f"{len(proofs)} troubles, {faults} faults", flush=True)
     if not names and not faults:
         write_table(PAGE, proofs)
@@ -123,7 +128,7 @@ def _prove_batch(scene: Scene, batch: Iterator[Case]) -> list[Proof]:
     _observe(scene, proofs, lambda each: each.is_shown)
     shown = status()
     for each in proofs:
-        each.in_status = each.case.title in shown
+        each.harm = shown.get(each.case.title, "")
         if each.case.flower:
             each.in_flower = scene.flower_reason(each.case.order_id)
         _print(each, "is shown")
@@ -165,7 +170,7 @@ def _faults(proof: Proof, left: Collection[str]) -> Iterator[str]:
     case = proof.case
     if proof.shown_after is None:
         yield "was not on the first page"
-    if not proof.in_status:
+    if not proof.harm:
         yield "was not in the status"
     if case.flower not in proof.in_flower:
         yield f"was in Flower as {proof.in_flower!r}, not as {case.flower!r}"

@@ -6,7 +6,6 @@ from typing import Any
 from tests.chaos.proxy import Mode
 from tests.troubles.case import SURE, Act, Case, card, waits
 from tests.troubles.scene import Scene
-from worker.domain.trouble import Severity
 from worker.services.system_troubles import SystemTrouble as T
 
 RESUME = "Resume now…"
@@ -18,7 +17,7 @@ def _paused(account: str, by: str) -> dict[str, str]:
 
 def _by_itself(name: str, kind: T, title: str, cause: Act, end: Act, settled_by: str, **more: Any) -> Case:
     """Return a trouble that is over when its cause is."""
-    given = {"severity": Severity.SYSTEM, "alert": waits(kind), "at_desk": False, **more}
+    given = {"alert": waits(kind), "at_desk": False, **more}
     return Case(name=name, kind=kind, title=title, cause=cause, settle=end, settled_by=settled_by, **given)
 
 
@@ -39,7 +38,6 @@ def _credentials() -> Case:
         "credentials_refused",
         title,
         T.ACCOUNT_PAUSED,
-        Severity.WAITING,
         cause,
         settle,
         "the right token, and Resume now",
@@ -60,7 +58,6 @@ def _paused_by_operator() -> Case:
         "account_paused",
         title,
         T.ACCOUNT_PAUSED,
-        Severity.WAITING,
         cause,
         card(title, RESUME),
         "Resume now",
@@ -79,7 +76,7 @@ def _carrier_fails(name: str, kind: T, title: str, fault: str, **more: Any) -> C
         for each in orders:
             scene.place(each, "borzo")
 
-    more |= {"severity": Severity.WAITING, "alert": {"alertname": "BreakerOpen", "carrier": "borzo"}}
+    more |= {"alert": {"alertname": "BreakerOpen", "carrier": "borzo"}}
     return _by_itself(
         name, kind, title, cause, _end_faults, "the carrier: it answers again", order_id=orders[0], **more
     )
@@ -99,7 +96,6 @@ def _creates_held() -> Case:
         "creates_held",
         title,
         T.CREATES_HELD,
-        Severity.WAITING,
         cause,
         card(title, "Send creates again…", {"Your reason": "the audit is over", **SURE}),
         "Send creates again",

@@ -8,7 +8,6 @@ from schemas.status import AttentionReason
 from tests.troubles.cases import CASES
 from tests.troubles.environment import Webhook
 from tests.troubles.run import BEGIN, END, Proof, write_table
-from worker.domain.trouble import Severity
 from worker.services.system_troubles import SystemTrouble
 
 NOT_CAUSED = {
@@ -28,13 +27,12 @@ def test_every_kind_of_trouble_is_caused_or_has_a_reason_why_not() -> None:
     caused = {each.kind for each in CASES}
     assert caused.isdisjoint(NOT_CAUSED)
     assert caused | NOT_CAUSED.keys() == {*AttentionReason, *SystemTrouble}
-    assert {each.severity for each in CASES} == set(Severity)
 
 
 def test_the_table_has_what_was_seen_of_each_trouble(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    seen = Proof(CASES[3], shown_after=12.3, notified=(1, 1), in_status=True, in_flower="1 outcome unknown")
+    seen = Proof(CASES[3], shown_after=12.3, notified=(1, 1), harm="unknown_outcome", in_flower="1 outcome unknown")
     write_table(page, [seen])
     written = page.read_text().splitlines()
     assert (written[0], written[-1], written.count(BEGIN), written.count(END)) == ("before", "after", 1, 1)
