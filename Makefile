@@ -11,7 +11,7 @@ OR_ENDED = || [ $$? -eq 130 ]
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check check-long chaos bench bench-long format docs lock clean
+.PHONY: help demo up test check check-long troubles chaos bench bench-long format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
 
 check-long: check ## check everything, and that the tests notice when a guarantee is taken out of the code
 	@$(BIN)/python -m tests.mutants.run
+	@$(MAKE) --no-print-directory troubles
+
+troubles: $(READY) ## cause each trouble, and check that it is shown, notified of and settled; NAMES="dead_letter ..."
+	@$(BIN)/python -m tests.troubles.run $(NAMES)
 
 chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run, FAULTS=reads,budget
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) \

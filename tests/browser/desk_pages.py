@@ -20,6 +20,11 @@ REACHABLE = """() => [...document.querySelectorAll("a[href], button, input, sele
     .map((each, number) => [number, each])
     .filter(([, each]) => each.type !== "hidden" && each.checkVisibility({visibilityProperty: true}))
     .map(([number]) => number)"""
+FOCUSED = """() => {
+    const it = document.activeElement;
+    const texts = [it.labels?.[0] ?? it, it.closest("article")?.querySelector("h2")];
+    return texts.map((each) => (each?.textContent ?? "").trim());
+}"""
 
 
 def log_in(page: Page, origin: str, name: str = "maria") -> None:
@@ -77,10 +82,11 @@ def tab_through(page: Page) -> tuple[list[int], list[int], list[int]]:
     return reachable, reached, unseen
 
 
-def press_until(page: Page, label: str) -> None:
-    """Press Tab until the link, button or field with this label has the focus."""
-    for _ in page.evaluate(REACHABLE):
+def press_until(page: Page, label: str, within: str = "") -> None:
+    """Press Tab until the link, button or field with this label has the focus, in the card with a title if given."""
+    for _ in range(2 * len(page.evaluate(REACHABLE))):  # the cards may change meanwhile
         page.keyboard.press("Tab")
-        if label in page.evaluate("(document.activeElement.labels?.[0] ?? document.activeElement).textContent"):
+        text, title = page.evaluate(FOCUSED)
+        if label in text and within in {"", title}:
             return
-    raise AssertionError(f"the keyboard does not reach {label!r}")
+    raise AssertionError(f"the keyboard does not reach {label!r} {within}")

@@ -5,12 +5,13 @@ import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
+from tests.browser.desk_pages import PATIENCE
+from tests.browser.flower_pages import Row, flower_rows
 from tests.chaos.proxy import Network
 from tests.runtime.machine import Machine
 from tests.services.simulation import STORE_OF, order_document
@@ -19,8 +20,6 @@ from worker.database import accounts
 from worker.local.supervisor import Supervisor, free_port
 
 GREEN, RED = "text-bg-success", "text-bg-danger"
-SECONDS = 60_000
-"""Milliseconds for which an expectation waits, on a machine that is busy with other tests."""
 
 
 class Desk:
@@ -33,7 +32,7 @@ class Desk:
     def restart_flower(self) -> None:
         flower = self.machine.supervisor.processes[-1]
         flower.signal(signal.SIGTERM)
-        flower.wait(SECONDS / 1000)
+        flower.wait(PATIENCE / 1000)
         self.machine.until(self._shows_the_worker)
 
     def _shows_the_worker(self) -> bool:
@@ -49,17 +48,9 @@ class Desk:
     def place(self, carrier: str, order_id: str) -> None:
         self.machine.redis.xadd("orders", {"event": order_document(store_id=STORE_OF[carrier], order_id=order_id)})
 
-    def rows(self, search: str = "") -> list[tuple[str, str, str, str, str]]:
-        """Return name, orders, state, colour and reason of the tasks that Flower finds."""
-        self.page.goto(f"{self._flower}/tasks")
-        self.page.get_by_role("searchbox").fill(search)
-        expect(self.page.locator("#tasks-table_processing")).to_be_hidden(timeout=SECONDS)
-        return [self._row(row.locator("td")) for row in self.page.locator("#tasks-table tbody tr:has(.badge)").all()]
-
-    def _row(self, cells: Any) -> tuple[str, str, str, str, str]:
-        name, orders, state, reason = cells.all_inner_texts()[:4]
-        colours = (cells.nth(2).locator(".badge").get_attribute("class") or "").split()
-        return name, orders, state, colours[-1], reason
+    def rows(self, search: str = "") -> list[Row]:
+        """Return the tasks that Flower finds."""
+        return flower_rows(self.page, self._flower, search)
 
     def until(self, done: Callable[[], bool]) -> None:
         self.machine.until(done)

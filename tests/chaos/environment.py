@@ -63,7 +63,7 @@ class Run:
         self.supervisor = stack.enter_context(Supervisor(dict(os.environ), folder / "log", grace=8))
         url = start_redis(self.supervisor, folder / "redis")
         (self.redis,) = self.supervisor.processes
-        self.postgres = stack.enter_context(_postgres())
+        self.postgres = stack.enter_context(own_postgres())
         self.database = self.postgres.get_uri()
         web, relay = free_port(), free_port()
         callbacks = f"http://127.0.0.1:{relay}/callbacks/borzo"
@@ -72,8 +72,8 @@ class Run:
         )
         self.network = stack.enter_context(Network(seed))
         servers: dict[str, int | Path] = {
-            "redis": _port(url),
-            "database": _socket(self.postgres),
+            "redis": port_of(url),
+            "database": socket_of(self.postgres),
             "carriers": self.sandbox.port,
         }
         self.links = {name: self.network.link(server) for name, server in servers.items()}
@@ -97,7 +97,7 @@ class Run:
         settings = environment(
             self.clock,
             database=f"postgresql://postgres@{at['database']}/postgres",
-            redis_url=redis_url.replace(f":{_port(redis_url)}/", f":{self.links['redis'].port}/"),
+            redis_url=redis_url.replace(f":{port_of(redis_url)}/", f":{self.links['redis'].port}/"),
             sandbox=carriers,
             journal=self.folder / "journal",
             web=web,
@@ -210,18 +210,20 @@ def _settled(row: dict[str, Any]) -> bool:
     return row["status"] in ENDED or awaits_operator(row)
 
 
-def _port(url: str) -> int:
+def port_of(url: str) -> int:
+    """Return the port of an address."""
     port = urlsplit(url).port
     assert port is not None
     return port
 
 
-def _socket(postgres: Any) -> Path:
+def socket_of(postgres: Any) -> Path:
+    """Return the socket of a PostgreSQL of this run."""
     return Path(postgres.get_postmaster_info().socket_dir) / f".s.PGSQL.{postgres.get_postmaster_info().port}"
 
 
 @contextmanager
-def _postgres() -> Iterator[Any]:
+def own_postgres() -> Iterator[Any]:
     """Start a PostgreSQL for this run; yield its handle."""
     with tempfile.TemporaryDirectory(prefix="order-sync-", ignore_cleanup_errors=True) as name:
         folder = Path(name)

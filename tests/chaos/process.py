@@ -115,7 +115,7 @@ def _convert_real_seconds() -> None:
 
 def worker() -> None:
     """Run the real worker."""
-    app = _app()
+    app = fast_app()
     if "CHAOS_TICK" in os.environ:
         threading.Thread(target=_tick, args=(app,), daemon=True).start()
     # Not by Celery's command line, which first loads every other command and Flower.
@@ -134,7 +134,7 @@ def _tick(app: Any) -> None:
 
 def beat(schedule: str) -> None:
     """Run the real beat, whose intervals are shorter by the rate of the fast clock."""
-    app = _app()
+    app = fast_app()
     for each in app.conf.beat_schedule.values():
         each["schedule"] = max(each["schedule"] / CLOCK.rate, timedelta(seconds=SWEEP_SECONDS))
     app.start(["beat", "--schedule", schedule])
@@ -142,7 +142,7 @@ def beat(schedule: str) -> None:
 
 def web() -> None:
     """Run the real web process."""
-    _app()
+    fast_app()
     ours = container.container()
     log.setup(ours.settings.log_level, ours.settings.log_format)
     host, _, port = ours.settings.web_address.rpartition(":")
@@ -162,7 +162,7 @@ def sandbox(port: str, step: str, borzo_callback: str, clocks_ahead: str) -> Non
 
 def operator(seed: str) -> None:
     """Run the operator."""
-    _app()
+    fast_app()
     Operator(container.container(), seed).work()
 
 
@@ -179,10 +179,11 @@ def _shared_clock(database: Database) -> SharedClock:
     )
 
 
-def _app() -> Any:
+def fast_app(kind: type[FastContainer] = FastContainer) -> Any:
+    """Return the real Celery application, with a container on the fast clock."""
     _convert_real_seconds()
     settings = load()
-    ours = FastContainer(settings, clock=CLOCK)
+    ours = kind(settings, clock=CLOCK)
     ours.clock = _shared_clock(ours.database)
     ours.warm_up()
     container.override(ours)

@@ -83,6 +83,10 @@ class Sandbox:
             if each["status"] == "transferred" and chance():
                 self._client.post(f"/orders/deliverit_info/{each['id']}/book", json={"pickup_in": PICKUP_IN})
 
+    def set_status(self, carrier: str, ref: str, status: str) -> None:
+        """Set the status of an order at its carrier, which keeps it."""
+        self._client.post(f"/orders/{carrier}/{ref}/step", json={"state": status}).raise_for_status()
+
     def notes(self) -> dict[str, str]:
         """Return the notes for the courier at the customer's door, by Borzo's order id."""
         url, headers = f"{self.origin}/api/business/1.6/orders", {"X-DV-Auth-Token": SECRETS[1]}

@@ -316,6 +316,18 @@ def test_an_outage_of_the_database_is_told_by_the_process_that_told_before(told:
     assert "database" in told.team.titles[0]
 
 
+def test_the_end_of_an_outage_is_told_although_another_process_leads_by_then(told: Told, tmp_path: Path) -> None:
+    with closing(Unreachable(f"sqlite:///{tmp_path}/notices.db")) as database:
+        database.create()
+        told.processes = {"one": told.process(database), "two": told.process(database)}
+        told.run()
+        with database.outage():
+            told.run(4)
+        told.processes = dict(reversed(told.processes.items()))
+        told.run(6)
+    assert told.team.titles == ["The database does not answer", "Over: The database does not answer"]
+
+
 def test_a_message_names_no_more_than_twenty_troubles(told: Told) -> None:
     for number in range(25):
         document = json.loads(order_document(order_id=str(number)))
