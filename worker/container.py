@@ -201,6 +201,16 @@ class Container:
         return {name: _terms(codec) for name, codec in self.codecs.items()}
 
     @cached_property
+    def callback_accounts(self) -> tuple[str, ...]:
+        """The accounts whose carriers can send callbacks."""
+        return tuple(name for name, codec in self.codecs.items() if codec.capabilities.callbacks != "none")
+
+    @cached_property
+    def callbacks_expected(self) -> frozenset[str]:
+        """The accounts from which callbacks are expected; none without a public address."""
+        return frozenset(self.callback_accounts if self.settings.public_url else ())
+
+    @cached_property
     def file_shops(self) -> Mapping[str, Store]:
         """The stores of the store directory's file. The file is read once."""
         return self.settings.stores()
@@ -413,16 +423,6 @@ class Container:
     def timelines(self) -> Timelines:
         """The service that shows the history of a delivery."""
         return Timelines(self.database, self.file_shops)
-
-    @cached_property
-    def callback_accounts(self) -> tuple[str, ...]:
-        """The accounts whose carriers can send callbacks."""
-        return tuple(name for name, codec in self.codecs.items() if codec.capabilities.callbacks != "none")
-
-    @cached_property
-    def callbacks_expected(self) -> frozenset[str]:
-        """The accounts from which callbacks are expected; none without a public address."""
-        return frozenset(self.callback_accounts if self.settings.public_url else ())
 
     @cached_property
     def carrier_reports(self) -> CarrierReports:

@@ -7,9 +7,9 @@ import pytest
 from tests.services.simulation import START, Simulation
 from worker.domain.report import By, Group, Milestone, Report
 from worker.services import carrier_report
-from worker.services.carrier_report import Span
+from worker.services.carrier_report import ReportScope
 
-EVENING = Span(START - timedelta(hours=1), START + timedelta(hours=6))
+EVENING = ReportScope(START - timedelta(hours=1), START + timedelta(hours=6))
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def evening(simulation: Simulation) -> Simulation:
     return simulation
 
 
-def report(simulation: Simulation, span: Span = EVENING) -> Report:
-    return simulation.container.carrier_reports.of(span)
+def report(simulation: Simulation, scope: ReportScope = EVENING) -> Report:
+    return simulation.container.carrier_reports.of(scope)
 
 
 def summary(found: Report, by: By) -> list[tuple[str, str, int, int, int]]:
@@ -46,14 +46,14 @@ def test_the_orders_of_an_evening_are_counted_by_carrier_store_and_local_hour(ev
 
 
 def test_a_report_may_be_about_one_store(evening: Simulation) -> None:
-    span = Span(EVENING.since, EVENING.until, "21")
-    assert summary(report(evening, span), By.CARRIER) == [("", "borzo", 1, 1, 1)]
+    scope = ReportScope(EVENING.since, EVENING.until, "21")
+    assert summary(report(evening, scope), By.CARRIER) == [("", "borzo", 1, 1, 1)]
 
 
 def test_orders_that_were_offered_outside_the_span_are_left_out(evening: Simulation) -> None:
-    until = Span(EVENING.since, START + timedelta(minutes=2))
-    since = Span(START + timedelta(hours=1), EVENING.until)
-    assert [summary(report(evening, span), By.CARRIER) for span in (until, since)] == [
+    until = ReportScope(EVENING.since, START + timedelta(minutes=2))
+    since = ReportScope(START + timedelta(hours=1), EVENING.until)
+    assert [summary(report(evening, scope), By.CARRIER) for scope in (until, since)] == [
         [("", "cervo", 1, 1, 0)],
         [("", "borzo", 1, 1, 1)],
     ]

@@ -3,13 +3,11 @@
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.receiver import receiving
 from worker.tracing import ENDPOINTS
 
 STARTS = (
@@ -48,49 +46,17 @@ def test_without_the_extra_a_process_starts_and_logs_that_it_exports_no_traces()
     assert errors == "traces are not exported, because the extra `otel` is not installed\n"
 
 
-class Collector(HTTPServer):
-    """An OTLP collector that keeps what it receives."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.received: list[tuple[str, ExportTraceServiceRequest]] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.received.append((self.path, ExportTraceServiceRequest.FromString(body)))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
 @pytest.mark.parametrize(("environ", "name"), [({}, "order-sync"), ({"OTEL_SERVICE_NAME": "orders"}, "orders")])
-def test_a_configured_process_exports_its_spans_at_its_end(
-    environ: dict[str, str], name: str, collector: Collector
-) -> None:
+def test_a_configured_process_exports_its_spans_at_its_end(environ: dict[str, str], name: str) -> None:
     script = (
         "from worker import tracing; tracing.start()\n"
         "with tracing.span('a task', tracing.Kind.CONSUMER, {'order_sync.account': 'borzo'}): pass"
     )
-    address = f"http://127.0.0.1:{collector.server_port}"
-    assert run(script, OTEL_EXPORTER_OTLP_ENDPOINT=address, **environ)[0] == 0
-    ((path, request),) = collector.received
-    (found,) = request.resource_spans
+    with receiving() as collector:
+        address = f"http://127.0.0.1:{collector.server_port}"
+        assert run(script, OTEL_EXPORTER_OTLP_ENDPOINT=address, **environ)[0] == 0
+    ((path, body),) = collector.received
+    (found,) = ExportTraceServiceRequest.FromString(body).resource_spans
     resource = {each.key: each.value.string_value for each in found.resource.attributes}
     (span,) = found.scope_spans[0].spans
     assert (path, resource["service.name"], span.name) == ("/v1/traces", name, "a task")

@@ -14,7 +14,7 @@ from worker.wording import counted
 
 if TYPE_CHECKING:
     from worker.domain.report import Figures, Group, Spread
-    from worker.services.carrier_report import Span
+    from worker.services.carrier_report import ReportScope
 
 HEADINGS = ("carrier", "orders", "accepted", "courier", "pickup", "door", "late", "unknown")
 LEGEND = (
@@ -36,24 +36,24 @@ def report_carriers(
 ) -> None:
     """Report for each account what it accepted, how fast its couriers were, and what went wrong."""
     from worker.domain.report import By
-    from worker.services.carrier_report import Span
+    from worker.services.carrier_report import ReportScope
 
     services = open_container()
     now = services.clock()
-    span = Span(moment(since, now), moment(until, now, "--until") if until else now, store or None)
-    if span.since >= span.until:
+    scope = ReportScope(moment(since, now), moment(until, now, "--until") if until else now, store or None)
+    if scope.since >= scope.until:
         fail(f"--since {since} is not before --until {until or 'now'}", 2)
-    groups = services.carrier_reports.of(span).by(By(by))
+    groups = services.carrier_reports.of(scope).by(By(by))
     if as_json:
         for group, figures in groups:
-            write_json(_document(span, group, figures, expected=group.carrier in services.callbacks_expected))
+            write_json(_document(scope, group, figures, expected=group.carrier in services.callbacks_expected))
     else:
-        _print(span, By(by), groups, services.callbacks_expected)
+        _print(scope, By(by), groups, services.callbacks_expected)
 
 
-def _print(span: "Span", by: str, groups: "list[tuple[Group, Figures]]", expected: frozenset[str]) -> None:
-    place = f"store {span.store_id}" if span.store_id else "all stores"
-    console.print(f"Orders offered from {when(span.since)} to {when(span.until)}, {place}")
+def _print(scope: "ReportScope", by: str, groups: "list[tuple[Group, Figures]]", expected: frozenset[str]) -> None:
+    place = f"store {scope.store_id}" if scope.store_id else "all stores"
+    console.print(f"Orders offered from {when(scope.since)} to {when(scope.until)}, {place}")
     if not groups:
         console.print("No carrier was asked in this time.")
         return
@@ -120,15 +120,15 @@ def _list(counts: Counter[str]) -> str:
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def _document(span: "Span", group: "Group", figures: "Figures", *, expected: bool) -> dict[str, Any]:
+def _document(scope: "ReportScope", group: "Group", figures: "Figures", *, expected: bool) -> dict[str, Any]:
     from worker.domain.report import By, spread
 
     return {
         "carrier": group.carrier,
-        "store": group.name if group.by is By.STORE else span.store_id,
+        "store": group.name if group.by is By.STORE else scope.store_id,
         "hour": int(group.name) if group.by is By.HOUR else None,
-        "since": span.since,
-        "until": span.until,
+        "since": scope.since,
+        "until": scope.until,
         "offered": figures.offered,
         "accepted": figures.accepted,
         "unknown": figures.unknown,

@@ -89,6 +89,16 @@ def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]
 # --- orders to fetch --------------------------------------------------------------------------------------------------
 
 
+def messages_about(connection: Connection, source: str, order_id: str) -> list[tuple[datetime, str]]:
+    """Return the messages about an order, oldest first: the time of arrival and the message's id.
+
+    No index serves this query, because an index would cost every message more than this rare query is worth.
+    """
+    these = (MESSAGE.c.source == source) & (MESSAGE.c.order_id == order_id)
+    query = select(MESSAGE.c.received_at, MESSAGE.c.message_id).where(these).order_by(MESSAGE.c.received_at)
+    return [(row.received_at, row.message_id) for row in connection.execute(query)]
+
+
 def claim_fetches(connection: Connection, now: datetime, limit: int) -> list[Fetch]:
     """Claim messages whose order must be fetched; return the fetches."""
     due = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)

@@ -16,7 +16,7 @@ from schemas.stores import Store
 from worker.domain import schedule
 from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
 from worker.domain.delivery import Attempt, Delivery, Step
-from worker.domain.planner import PlannedStep, alarms, candidates, plan
+from worker.domain.planner import PlannedStep, alarms, plan, possible_steps
 
 CLOCKS_APART = timedelta(seconds=5)
 """How far the clocks of two hosts may be apart."""
@@ -167,7 +167,7 @@ def _step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Finding:
     times = _times_of_planning(delivery, terms, now)
     planned = [plan(delivery, terms, at) for at in times]
     due = stored_at is not None and stored_at <= now
-    able = [each for at in times for each in candidates(delivery, terms, at)] if due else planned
+    able = [each for at in times for each in possible_steps(delivery, terms, at)] if due else planned
     same = [each for each in able if _key(each) == stored]
     late = stored_at is not None and not due and same and not _spans(same, stored_at)
     return Finding(

@@ -1,8 +1,8 @@
 """Plan the next step of a delivery (the step, its time and its attempt) and its alarms.
 
 Planning is a pure function of the delivery's state. Every delivery that is not final has exactly one next step, so no
-delivery is forgotten. The candidates are the delivery's main step and the steps for surplus couriers and ended
-attempts. The earliest candidate is the next step. An alarm is not a step, because it is raised even if nobody runs the
+delivery is forgotten. The possible steps are the delivery's main step and the steps for surplus couriers and ended
+attempts. The earliest one is the next step. An alarm is not a step, because it is raised even if nobody runs the
 next step.
 """
 
@@ -44,10 +44,10 @@ class Alarm(StrEnum):
 
 def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
     """Return the earliest of all candidate steps; None when nothing is left to do."""
-    return min(candidates(delivery, terms, now), key=lambda step: step.at, default=None)
+    return min(possible_steps(delivery, terms, now), key=lambda step: step.at, default=None)
 
 
-def candidates(delivery: Delivery, terms: TermsByAccount, now: datetime) -> list[PlannedStep]:
+def possible_steps(delivery: Delivery, terms: TermsByAccount, now: datetime) -> list[PlannedStep]:
     """Return the main step, and the step of each surplus courier and each ended attempt that has one."""
     steps = [] if delivery.final else [main_step(delivery, terms, now)]
     return steps + [step for each in delivery.attempts if (step := _secondary_step(delivery, each, terms, now))]

@@ -16,7 +16,7 @@ PAGE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ReportScope:
     """What a report is about: a time span, and one store or all."""
 
     since: datetime
@@ -31,24 +31,30 @@ class CarrierReports:
     database: Database
     file_shops: Mapping[str, Store]
 
-    def of(self, span: Span, pause: Callable[[], object] = lambda: None) -> Report:
-        """Return the report of a span. `pause` is called between two transactions.
+    def of(self, scope: ReportScope, pause: Callable[[], object] = lambda: None) -> Report:
+        """Return the report of a time span and a store. `pause` is called between two transactions.
 
-        Orders that were offered before the span are left out. An order counts as ended only if it ended in the span.
+        Orders that were offered before the time span are left out. An order counts as ended only if it ended within it.
         """
         read = self.database.read
         stores = {**self.file_shops, **read(shops.load_shops)}
         builder = ReportBuilder({name: ZoneInfo(str(store.timezone)) for name, store in stores.items()})
-        first, last = read(attempt_events.position_before, span.since), read(attempt_events.position_before, span.until)
+        first, last = self._positions(scope)
         for start in range(first, last, PAGE):
             if start != first:
                 pause()
             for event in read(attempt_events.between, start, min(start + PAGE, last)):
-                if span.store_id in {None, event.store_id}:
+                if scope.store_id in {None, event.store_id}:
                     builder.add(event)
         return builder.build()
 
-    def count_events(self, span: Span) -> int:
-        """Return how many events the report of a span reads, without reading them."""
+    def count_events(self, scope: ReportScope) -> int:
+        """Return how many events the report reads, without reading them."""
+        first, last = self._positions(scope)
+        return last - first
+
+    def _positions(self, scope: ReportScope) -> tuple[int, int]:
+        """Return the positions in the outbox before the first event of the time span, and of the last one."""
         read = self.database.read
-        return read(attempt_events.position_before, span.until) - read(attempt_events.position_before, span.since)
+        first = read(attempt_events.position_before, scope.since)
+        return first, read(attempt_events.position_before, scope.until)

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from schemas.events import EventType
 from schemas.stores import Store
-from worker.database import carrier_calls, history, operator_actions, outbox
+from worker.database import callbacks, carrier_calls, inbox, operator_actions, outbox
+from worker.database.callbacks import StoredCallback
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.domain.delivery import Delivery
@@ -60,14 +61,13 @@ class Timelines:
         read, attempts = self.database.read, {each.id: each.number for each in delivery.attempts}
         store = delivery.store or self.file_shops.get(delivery.order.store_id)
         zone = ZoneInfo(str(store.timezone)) if store else ZoneInfo("UTC")
-        messages = read(history.messages, delivery.source, delivery.order.order_id)
+        messages = read(inbox.messages_about, delivery.source, delivery.order.order_id)
         calls = read(carrier_calls.of_attempts, list(attempts))
-        callbacks = read(history.callbacks, list(attempts))
         published = (json.loads(body) for _, body in read(outbox.events, keys=[delivery.id]))
         found = [
             *(Entry(at, Kind.MESSAGE, f"{delivery.source} sent {name}") for at, name in messages),
             *(_call(each, attempts) for each in calls),
-            *(_callback(*each) for each in callbacks),
+            *(_callback(each) for each in read(callbacks.of_attempts, list(attempts))),
             *(_event(each) for each in published),
             *(_action(each) for each in read(operator_actions.of_delivery, delivery.id)),
         ]
@@ -87,9 +87,10 @@ def _call(call: RecordedCall, attempts: Mapping[int, int]) -> Entry:
     return Entry(call.sent_at, Kind.CALL, text, detail, call.verdict is not Verdict.ANSWERED)
 
 
-def _callback(at: datetime, carrier: str, entity: str | None, result: str | None) -> Entry:
-    about = f" about its {entity}" if entity else ""
-    return Entry(at, Kind.CALLBACK, f"{carrier} reported{about}: {result or 'not applied yet'}")
+def _callback(stored: StoredCallback) -> Entry:
+    about = f" about its {stored.key.entity}" if stored.key.entity else ""
+    text = f"{stored.carrier} reported{about}: {stored.result or 'not applied yet'}"
+    return Entry(stored.received_at, Kind.CALLBACK, text)
 
 
 def _action(action: OperatorAction) -> Entry:

@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from tests.services.simulation import START, Simulation
 from tests.web.desk.operator_browser import Browser
 from worker.domain.report import Report
-from worker.services.carrier_report import Span
+from worker.services.carrier_report import ReportScope
 from worker.web.desk import report
 from worker.web.desk.charts import bar_chart, by_hour, by_minutes
 from worker.web.desk.report import Found, RecentReports, Wanted, minutes
 
 PATH = "/carriers/report"
-SPAN = Span(START, START + timedelta(hours=1))
+SCOPE = ReportScope(START, START + timedelta(hours=1))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_report_is_built_once_a_minute_for_all_operators() -> None:
 
     def build(each: Wanted) -> Found:
         built.append(each.store_id)
-        return Found(SPAN, 0, Report({}))
+        return Found(SCOPE, 0, Report({}))
 
     async def ask() -> None:
         for store in ("17", "21", "17", "17"):
@@ -96,7 +96,7 @@ def test_a_report_is_built_once_a_minute_for_all_operators() -> None:
 
 
 def test_a_report_that_failed_is_built_again() -> None:
-    outcomes: list[Exception | Found] = [LookupError("no database"), Found(SPAN, 0, Report({}))]
+    outcomes: list[Exception | Found] = [LookupError("no database"), Found(SCOPE, 0, Report({}))]
 
     def build(_wanted: Wanted) -> Found:
         outcome = outcomes.pop(0)
@@ -110,7 +110,7 @@ def test_a_report_that_failed_is_built_again() -> None:
 
     reports = recent(build)
     failed, found = asyncio.run(ask())
-    assert (type(failed), found) == (LookupError, Found(SPAN, 0, Report({})))
+    assert (type(failed), found) == (LookupError, Found(SCOPE, 0, Report({})))
 
 
 def test_at_most_four_reports_are_under_way() -> None:
@@ -118,7 +118,7 @@ def test_at_most_four_reports_are_under_way() -> None:
 
     def build(_wanted: Wanted) -> Found:
         ended.wait(30)
-        return Found(SPAN, 0, None)
+        return Found(SCOPE, 0, None)
 
     async def ask() -> list[str]:
         waiting = [asyncio.ensure_future(reports.get(wanted(str(each)))) for each in (*range(4), 0, 4)]

@@ -11,7 +11,7 @@ from worker.domain.delivery import Change, Delivery, Step, replace
 from worker.domain.lifecycle.cancellation import report_refused_cancel
 from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.routing import reject
-from worker.domain.planner import Alarm, alarms, candidates
+from worker.domain.planner import Alarm, alarms, possible_steps
 
 ATTENTION: Mapping[Alarm, AttentionReason] = {
     Alarm.NOT_DISPATCHED: AttentionReason.NOT_DISPATCHED_IN_TIME,
@@ -49,7 +49,9 @@ def give_way(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change
         report_refused_cancel(change, attempt)
     elif long_surplus and delivery.step is Step.CANCEL:
         change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
-    if any(each.at <= now and each.attempt != delivery.step_attempt_id for each in candidates(delivery, terms, now)):
+    if any(
+        each.at <= now and each.attempt != delivery.step_attempt_id for each in possible_steps(delivery, terms, now)
+    ):
         later = now + schedule.OVERDUE
         if attempt is None or attempt == delivery.active:
             change.update(replace(change.delivery, retry_at=later))

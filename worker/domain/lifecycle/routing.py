@@ -41,14 +41,14 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
     delivery = change.delivery
     dispatch_at = schedule.dispatch_time(delivery.order, store, _first_dispatch(delivery, change.now))
     change.update(replace(delivery, store=store, dispatch_at=dispatch_at))
-    candidates = _candidates(change.delivery, change.terms)
+    carriers = _carriers_left(change.delivery, change.terms)
     # Clear only these two. A delivery behind a closed gate is routed every minute, and must keep its other reasons.
     settled = {AttentionReason.UNKNOWN_STORE, AttentionReason.NO_CONFIGURED_CARRIER}
-    change.clear_attention(settled if candidates else {AttentionReason.UNKNOWN_STORE})
+    change.clear_attention(settled if carriers else {AttentionReason.UNKNOWN_STORE})
     # After a failover, try the current carrier first, because the carrier that it replaced may still be unavailable.
     current = [delivery.carrier] if delivery.detail == Detail.FALLBACK else []
     passed_over = len(change.passed_over)
-    chosen = _first_able(change, sorted(candidates, key=lambda name: name not in current))
+    chosen = _first_able(change, sorted(carriers, key=lambda name: name not in current))
     if chosen is None:
         change.update(replace(change.delivery, carrier=None))
         _end_without_carrier(change, change.passed_over[passed_over:])
@@ -94,7 +94,7 @@ def set_carrier(change: ChangeBuilder, carrier: str | None) -> None:
 
 def next_carrier(change: ChangeBuilder) -> str | None:
     """Return the carrier to ask after the end of an attempt; None when no carrier is left that can take the order."""
-    return _first_able(change, _candidates(change.delivery, change.terms))
+    return _first_able(change, _carriers_left(change.delivery, change.terms))
 
 
 # --- failover: the carrier to ask is unavailable ----------------------------------------------------------------------
@@ -145,14 +145,14 @@ def _failover_at(delivery: Delivery) -> datetime:
 
 def _others(delivery: Delivery, terms: TermsByAccount) -> list[str]:
     """Return the carriers to ask instead of the current carrier: those after it in the list, then those before it."""
-    candidates = _candidates(delivery, terms)
-    if delivery.carrier not in candidates:
-        return candidates
-    place = candidates.index(delivery.carrier)
-    return candidates[place + 1 :] + candidates[:place]
+    carriers = _carriers_left(delivery, terms)
+    if delivery.carrier not in carriers:
+        return carriers
+    place = carriers.index(delivery.carrier)
+    return carriers[place + 1 :] + carriers[:place]
 
 
-def _candidates(delivery: Delivery, terms: TermsByAccount) -> list[str]:
+def _carriers_left(delivery: Delivery, terms: TermsByAccount) -> list[str]:
     """Return the carriers of the order's or store's list that have an account and have not refused.
 
     A carrier counts as refusing if one of its attempts has ended or is surplus. Attempts that were never created, and

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from worker.container import Container
 from worker.domain.report import FEW, By, Figures, Milestone, Report, spread
-from worker.services.carrier_report import Span
+from worker.services.carrier_report import ReportScope
 from worker.web.desk.charts import Chart, by_hour, by_minutes
 from worker.web.desk.pages import Pages, storable, words
 from worker.web.desk.threads import Threads
@@ -50,7 +50,7 @@ class Wanted:
 class Found:
     """A report. If there are too many events, `report` is None."""
 
-    span: Span
+    scope: ReportScope
     events: int
     report: Report | None
 
@@ -95,11 +95,11 @@ class ReportPage:
 
     def _build(self, wanted: Wanted) -> Found:
         now, reports = self._services.clock(), self._services.carrier_reports
-        span = Span(now - PERIODS[wanted.period], now, wanted.store_id)
-        events = reports.count_events(span)
+        scope = ReportScope(now - PERIODS[wanted.period], now, wanted.store_id)
+        events = reports.count_events(scope)
         if events > MOST_EVENTS:
-            return Found(span, events, None)
-        return Found(span, events, reports.of(span, partial(time.sleep, PAUSE_SECONDS)))
+            return Found(scope, events, None)
+        return Found(scope, events, reports.of(scope, partial(time.sleep, PAUSE_SECONDS)))
 
     def _render(self, request: Request, wanted: Wanted, found: Found) -> Response:
         report = found.report
@@ -108,7 +108,7 @@ class ReportPage:
             "report.html",
             wanted=wanted,
             found=found,
-            periods=[(name, span.days) for name, span in PERIODS.items()],
+            periods=[(name, length.days) for name, length in PERIODS.items()],
             carriers=_carriers(report, self._services.callbacks_expected) if report else [],
             tables=_tables(report) if report else {},
         )
