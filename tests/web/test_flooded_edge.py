@@ -47,10 +47,11 @@ def _may_open_many_files() -> Iterator[None]:
 
 
 @contextmanager
-def web_process(database_url: str, log: Path) -> Iterator[tuple[str, int]]:
-    """Run the web process of a deployment; yield its host and port."""
+def web_process(database_url: str, log: Path) -> Iterator[tuple[int, int]]:
+    """Run the web process of a deployment; yield the ports of the callbacks and of the desk."""
     port = free_port()
-    addresses = {"WEB_ADDRESS": f"127.0.0.1:{port}", "DESK_ADDRESS": f"127.0.0.1:{free_port(port + 1)}"}
+    desk = free_port(port + 1)
+    addresses = {"WEB_ADDRESS": f"127.0.0.1:{port}", "DESK_ADDRESS": f"127.0.0.1:{desk}"}
     settings = {**ENVIRONMENT, "DATABASE_URL": database_url, **addresses}
     environment = os.environ | {f"ORDER_SYNC_{key}": value for key, value in settings.items()}
     with log.open("wb") as output:
@@ -59,26 +60,26 @@ def web_process(database_url: str, log: Path) -> Iterator[tuple[str, int]]:
         transport = httpx.HTTPTransport(retries=12)  # until the process listens
         with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{port}") as client:
             assert client.get("/").status_code == 404
-        yield "127.0.0.1", port
+        yield port, desk
     finally:
         process.terminate()
         process.wait()
 
 
-async def _post(address: tuple[str, int]) -> int:
-    async with httpx.AsyncClient(base_url="http://{}:{}".format(*address)) as client:
+async def _post(port: int) -> int:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         answer = await client.post("/callbacks/borzo", content=ORDER_CHANGED, headers=sign(ORDER_CHANGED))
         return answer.status_code
 
 
-async def _flood(address: tuple[str, int]) -> int:
-    """Open the connections of strangers; return the status of a carrier's callback while they are open."""
+async def _flood(ports: tuple[int, int]) -> int:
+    """Open the connections of strangers to both ports; return the status of a carrier's callback meanwhile."""
     opened = []
     for number in range(STRANGERS):
-        _, writer = await asyncio.open_connection(*address)
+        _, writer = await asyncio.open_connection("127.0.0.1", ports[number % 2])
         writer.write(UNFINISHED[number % len(UNFINISHED)])
         opened.append(writer)
-    status = await _post(address)
+    status = await _post(ports[0])
     for writer in opened:
         writer.transport.abort()
     return status
@@ -90,8 +91,8 @@ def test_a_carrier_is_answered_while_strangers_hold_more_connections_than_files(
     sqlite_url: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "web.log"
-    with web_process(sqlite_url, log) as address:
-        assert asyncio.run(_flood(address)) == 200
+    with web_process(sqlite_url, log) as ports:
+        assert asyncio.run(_flood(ports)) == 200
     assert "Traceback" not in log.read_text()
     database = Database(sqlite_url)
     (stored,) = database.write(callbacks.claim, NEXT_CENTURY, 10)

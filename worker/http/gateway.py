@@ -184,10 +184,12 @@ class Gateway:
             outcome = Postponed(TOO_LATE)
         except BaseException as error:  # noqa: BLE001 - the waiting task must always get an outcome
             outcome = Uncertain(f"{type(error).__name__} while calling")
-        if spans is not None and outcome.sent is not None:
-            result = outcome.status if isinstance(outcome, Reply) else type(outcome).__name__
-            spans.record(key, call.method, call.path, result, outcome.sent.seconds)
-        groups.add(key, outcome)
+        try:
+            if spans is not None and outcome.sent is not None:
+                result = outcome.status if isinstance(outcome, Reply) else type(outcome).__name__
+                spans.record(key, call.method, call.path, result, outcome.sent.seconds)
+        finally:
+            groups.add(key, outcome)
 
     async def _timed_exchange(self, account: ApiAccount, call: Call, max_body: int, until: datetime | None) -> Outcome:
         """Make a call, and record in its outcome when it was sent and how long it took."""

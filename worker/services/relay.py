@@ -73,10 +73,10 @@ class Relay:
         while waiting := self.database.read(outbox.unpublished, BATCH, stuck):
             began = time.time()
             published = self.bus.publisher.publish(identity, waiting, newest)
-            positions = {position for position, _ in published}
-            tracing.record_sent((each.body for each in waiting if each.position in positions), began)
             if not self.database.persist(_mark_published, holder, published):
                 return False
+            positions = {position for position, _ in published}
+            tracing.record_sent((each.body for each in waiting if each.position in positions), began)
             stuck |= unpublished_keys(waiting, published)
             if len(waiting) < BATCH or len(stuck) >= MAX_STUCK_KEYS:
                 break

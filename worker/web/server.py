@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from worker import log
 
 logger = log.get(__name__)
-MAX_CONNECTIONS = 500
+MAX_CONNECTIONS, MAX_DESK_CONNECTIONS = 500, 200
 REPORT_SECONDS = 10.0
 """Seconds between two warnings that connections are closed because there are too many."""
 
@@ -99,13 +99,13 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def limits() -> dict[str, int]:
-    """Return the options that limit connections.
+def limits(most: int = MAX_CONNECTIONS, share: float = 1 / 2) -> dict[str, int]:
+    """Return the options that limit connections, to `most` and to a share of the file descriptors.
 
-    At least half of the file descriptors stay free for the database and Redis.
+    The other file descriptors stay free for the database and Redis.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    places = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
+    places = most if files == resource.RLIM_INFINITY else min(most, int(files * share))
     # asyncio accepts as many connections as the backlog holds before it looks at the first of them.
     return {"limit_concurrency": places, "backlog": max(1, places // 4)}
 
@@ -135,10 +135,10 @@ class _SecondServer(uvicorn.Server):
 def serve(app: ASGIApp, address: str, desk: ASGIApp, desk_address: str) -> None:
     """Serve both apps in one loop until a signal ends the process.
 
-    An address is HOST:PORT, with an IPv6 host in brackets. The limits of connections are those of the first app alone,
-    because strangers reach only its address.
+    An address is HOST:PORT, with an IPv6 host in brackets. The desk has few places for connections, so that a neighbour
+    in its network takes no file descriptors from the callbacks.
     """
-    second = _SecondServer(_config(desk, desk_address, **{**OPTIONS, "http": "h11"}))
+    second = _SecondServer(_config(desk, desk_address, **OPTIONS, **limits(MAX_DESK_CONNECTIONS, 1 / 8)))
     first = _Server(_config(app, address, **OPTIONS, **limits()), second)
     asyncio.run(_serve(first, second))
 
