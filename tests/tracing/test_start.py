@@ -63,10 +63,12 @@ def test_a_configured_process_exports_its_spans_at_its_end(environ: dict[str, st
     assert {each.key: each.value.string_value for each in span.attributes} == {"order_sync.account": "borzo"}
 
 
-def test_no_text_of_a_message_that_is_no_trace_state_is_logged(collector: Collector) -> None:
+def test_no_text_of_a_message_that_is_no_trace_state_is_logged() -> None:
     script = (
         "from schemas.trace import Trace; from worker import tracing; tracing.start()\n"
         f"trace = Trace.read('00-{'a' * 32}-{'b' * 16}-01', 'Maria Silva, 4711')\n"
         "with tracing.span('a task', tracing.Kind.CONSUMER, {}, trace): pass"
     )
-    assert run(script, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.server_port}") == (0, "", "")
+    with receiving() as collector:
+        address = f"http://127.0.0.1:{collector.server_port}"
+        assert run(script, OTEL_EXPORTER_OTLP_ENDPOINT=address) == (0, "", "")
