@@ -1,6 +1,7 @@
 """The commands and examples of README.md work."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import redis
 from typer.main import get_command
 
 from schemas.messages import Message, read_message
+from tests.examples.languages import EXAMPLES, NODE, require
 from worker.bus.streams import Bus, Entry
 from worker.cli import app
 from worker.domain.delivery import OutgoingEvent
@@ -34,8 +36,9 @@ def block(language: str, marker: str) -> str:
     return str(found)
 
 
-def run(*command: str) -> None:
-    subprocess.run(command, cwd=ROOT, check=True, timeout=SECONDS, capture_output=True)
+def run(*command: str, **variables: str) -> None:
+    environment = {**os.environ, **variables}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=SECONDS, capture_output=True)
 
 
 def bus_at(url: str) -> Bus:
@@ -65,15 +68,9 @@ def test_the_redis_cli_example_places_the_order(own_redis: str) -> None:
     assert placed(own_redis) == [example()]
 
 
-def node_has_ioredis() -> bool:
-    command = ["node", "-e", 'require("ioredis")']
-    return bool(shutil.which("node")) and not subprocess.run(command, capture_output=True, check=False).returncode
-
-
 def test_the_node_example_places_the_order(own_redis: str) -> None:
-    if not node_has_ioredis():
-        pytest.skip("there is no node with ioredis here")
-    run("node", "-e", block("js", "xadd").replace(URL, own_redis))
+    require(NODE)
+    run("node", "-e", block("js", "xAdd").replace(URL, own_redis), NODE_PATH=str(EXAMPLES / "node_modules"))
     assert placed(own_redis) == [example()]
 
 
@@ -104,8 +101,8 @@ class Listener:
         """Publish an event about each subject: one delivery's, in its order."""
         for subject in subjects:
             self.count += 1
-            event = {"subject": subject, "type": "delivery.updated", "data": {"status": "created"}}
-            event |= {"partitionkey": "key", "sequence": str(self.count)}
+            event: dict[str, Any] = {"subject": subject, "type": "delivery.updated", "partitionkey": "key"}
+            event |= {"data": {"status": "created", "sequence": self.count}}
             outgoing = OutgoingEvent(self.count, "key", self.count, json.dumps(event))
             self.bus.publisher.publish("database", [outgoing], self.bus.last_id())
 
