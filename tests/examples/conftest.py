@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,16 +86,18 @@ class Subscription:
         for name in list(self.readers):
             self.kill(name)
 
-    def kill_inside_the_handler(self, name: str, publish: Callable[[], None], *, undo: bool) -> None:
-        """Kill a reader that has read entries, and stores the effect of one of them.
+    def kill_inside_the_handler(self, *parts: Sequence[OutgoingEvent], undo: bool) -> None:
+        """Publish each part, the first until a reader stores an effect of it; kill that reader.
 
         With `undo` the database forgets this effect; otherwise it is stored, and its entry is not acknowledged.
         """
         with self.store.transaction():
             self.store.execute("LOCK TABLE handled IN EXCLUSIVE MODE")
-            publish()
-            self.until(lambda: bool(self.store.execute(BLOCKED).fetchall()))
-            self.kill(name)
+            for part in parts:
+                self.publish(*part)
+                self.until(lambda: bool(self.store.execute(BLOCKED).fetchall()))
+            oldest: Any = self.client.xpending_range("deliveries", GROUP, "-", "+", 1)
+            self.kill(oldest[0]["consumer"])
             if undo:
                 self.store.execute(f"SELECT pg_terminate_backend(pid) FROM ({BLOCKED}) AS blocked")
 

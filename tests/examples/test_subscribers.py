@@ -49,10 +49,10 @@ def test_readers_that_are_killed_while_they_handle_events_lose_none_and_keep_the
     parts = [events_of_all_deliveries(*sequences) for sequences in ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10))]
     subscription.publish(*parts[0])
     subscription.start("one")
-    subscription.kill_inside_the_handler("one", lambda: subscription.publish(*parts[1]), undo=True)
+    subscription.kill_inside_the_handler(parts[1], undo=True)
     subscription.start("one")
     subscription.until(lambda: len(subscription.handled()) > 30)
-    subscription.kill_inside_the_handler("one", lambda: subscription.publish(*parts[2]), undo=False)
+    subscription.kill_inside_the_handler(parts[2], undo=False)
     subscription.start("one")
     subscription.start("two")
     for each in parts[3]:  # one by one, so that both readers get some
@@ -66,6 +66,15 @@ def test_readers_that_are_killed_while_they_handle_events_lose_none_and_keep_the
     by_delivery = {f"delivery-{number}": list(range(1, 11)) for number in range(30)}
     assert {key: [number for name, number in handled if name == key] for key in by_delivery} == by_delivery
     assert len(handled) == 300
+
+
+def test_an_event_waits_for_an_earlier_one_that_another_reader_has_not_handled(subscription: Subscription) -> None:
+    subscription.start("one")
+    subscription.start("two")
+    subscription.until(lambda: subscription.client.info("clients")["blocked_clients"] == 2)
+    subscription.kill_inside_the_handler([event("delivery", 1)], [event("delivery", 2)], undo=True)
+    subscription.until(lambda: len(subscription.handled()) == 2)
+    assert subscription.handled() == [("delivery", 1), ("delivery", 2)]
 
 
 def test_an_event_that_always_fails_is_put_aside_and_one_that_fails_twice_is_handled(
