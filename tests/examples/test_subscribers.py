@@ -73,7 +73,7 @@ def test_an_event_waits_for_an_earlier_one_that_another_reader_has_not_handled(s
     subscription.start("two")
     subscription.until(lambda: subscription.client.info("clients")["blocked_clients"] == 2)
     subscription.kill_inside_the_handler([event("delivery", 1)], [event("delivery", 2)], undo=True)
-    subscription.until(lambda: len(subscription.handled()) == 2)
+    subscription.until(subscription.is_done)
     assert subscription.handled() == [("delivery", 1), ("delivery", 2)]
 
 
