@@ -68,7 +68,7 @@ def _asyncapi() -> dict[str, Any]:
                 list(MESSAGES_IN),
             ),
             "deliveries": _channel(
-                "What happens to the orders: at least once, ordered per delivery by `sequence`.", list(EventType)
+                "What happens to the orders: at least once, ordered per delivery by `data.sequence`.", list(EventType)
             ),
         },
         "operations": {

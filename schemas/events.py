@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_serializer
 
 from schemas.money import written
 from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence, Reason
@@ -105,6 +105,7 @@ class DeliveryEvent(_Model):
     order_source: str
     store_id: str
     sequence: int
+    """The number of this event among the events of its delivery: 1, 2, 3, without a gap."""
     status: DeliveryStatus
     previous_status: DeliveryStatus | None = None
     detail: str | None = None
@@ -167,11 +168,17 @@ class CloudEvent(_Model):
     datacontenttype: Literal["application/json"] = "application/json"
     dataschema: str = EVENT_SCHEMA
     partitionkey: str
-    sequence: str
+    sequence: Annotated[str, Field(pattern=r"^\d{10}$")]
+    """The number of this event among the events of its `partitionkey`, in ten digits, so that it sorts as text."""
     traceparent: str | None = None
     """The trace of the message that placed the order, in the form of W3C Trace Context; the same on all its events."""
     tracestate: str | None = None
     data: DeliveryEvent | OrderEvent | CarrierEvent
+
+
+def written_sequence(sequence: int) -> str:
+    """Return the number of an event as the envelope has it. The sequence extension of CloudEvents compares texts."""
+    return f"{sequence:010}"
 
 
 def event_id(key: str, sequence: int) -> str:

@@ -12,7 +12,7 @@ POINTS = [7, 8]
 
 def event(number: int, status: str, kind: str = "delivery.status_changed", **more: Any) -> dict[str, Any]:
     data = {"status": status, "attempt": 1, "order_id": "2011", **more}
-    return {"id": f"event-{number}", "type": kind, "partitionkey": KEY, "sequence": str(number), "data": data}
+    return {"id": f"event-{number}", "type": kind, "partitionkey": KEY, "sequence": f"{number:010}", "data": data}
 
 
 def stored(event: dict[str, Any]) -> dict[str, Any]:

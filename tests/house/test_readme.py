@@ -22,6 +22,7 @@ from uvicorn.server import ServerState
 
 from schemas.messages import Message, read_message
 from schemas.status import DeliveryStatus
+from tests.examples.languages import EXAMPLES, NODE, require
 from tests.web.edge import Edge
 from worker.bus.streams import Bus, Entry
 from worker.cli import app
@@ -45,8 +46,9 @@ def block(language: str, marker: str) -> str:
     return str(found)
 
 
-def run(*command: str) -> None:
-    subprocess.run(command, cwd=ROOT, check=True, timeout=SECONDS, capture_output=True)
+def run(*command: str, **variables: str) -> None:
+    environment = {**os.environ, **variables}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=SECONDS, capture_output=True)
 
 
 def bus_at(url: str) -> Bus:
@@ -76,15 +78,9 @@ def test_the_redis_cli_example_places_the_order(own_redis: str) -> None:
     assert placed(own_redis) == [example()]
 
 
-def node_has_ioredis() -> bool:
-    command = ["node", "-e", 'require("ioredis")']
-    return bool(shutil.which("node")) and not subprocess.run(command, capture_output=True, check=False).returncode
-
-
 def test_the_node_example_places_the_order(own_redis: str) -> None:
-    if not node_has_ioredis():
-        pytest.skip("there is no node with ioredis here")
-    run("node", "-e", block("js", "xadd").replace(URL, own_redis))
+    require(NODE)
+    run("node", "-e", block("js", "xAdd").replace(URL, own_redis), NODE_PATH=str(EXAMPLES / "node_modules"))
     assert placed(own_redis) == [example()]
 
 
@@ -141,8 +137,8 @@ class Listener:
         """Publish an event about each subject: one delivery's, in its order."""
         for subject in subjects:
             self.count += 1
-            event = {"subject": subject, "type": "delivery.updated", "data": {"status": "created"}}
-            event |= {"partitionkey": "key", "sequence": str(self.count)}
+            event: dict[str, Any] = {"subject": subject, "type": "delivery.updated", "partitionkey": "key"}
+            event |= {"data": {"status": "created", "sequence": self.count}}
             outgoing = OutgoingEvent(self.count, "key", self.count, json.dumps(event))
             self.bus.publisher.publish("database", [outgoing], self.bus.last_id())
 

@@ -77,7 +77,7 @@ def test_the_first_event_is_the_cloud_event_of_the_queued_delivery(database: Dat
         "subject": "2011",
         "created_at": NOW,
     }
-    assert (body["partitionkey"], body["sequence"]) == (created.id, "1")
+    assert (body["partitionkey"], body["sequence"]) == (created.id, "0000000001")
     assert (body["type"], body["data"]["status"]) == ("delivery.status_changed", "queued")
 
 

@@ -63,7 +63,7 @@ def test_events_are_numbered_without_a_gap_and_contain_no_customer_data(simulati
     simulation.place(store_id="21")
     simulation.until(lambda it: it.status() == "delivered", step=30)
     events = simulation.events()
-    assert [event["sequence"] for event in events] == [str(number + 1) for number in range(len(events))]
+    assert [event["sequence"] for event in events] == [f"{number + 1:010}" for number in range(len(events))]
     assert {event["partitionkey"] for event in events} == {simulation.delivery().id}
     assert len({event["id"] for event in events}) == len(events)
     text = json.dumps(events, ensure_ascii=False)

@@ -387,7 +387,11 @@ def test_an_event_that_is_committed_late_is_not_overtaken_by_later_events_of_its
         interrupt(harness, before=commit)
         harness.relay()
         published = [json.loads(body) for body in stream(client)]
-        assert [each["sequence"] for each in published if each["partitionkey"] == one] == ["1", "2", "3"]
+        assert [each["sequence"] for each in published if each["partitionkey"] == one] == [
+            "0000000001",
+            "0000000002",
+            "0000000003",
+        ]
         assert (len(published), harness.database.read(outbox.count_unpublished)) == (5, 0)
 
 

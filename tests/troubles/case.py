@@ -23,7 +23,7 @@ class Case:
     alert: Mapping[str, str]
     """Labels of the alert that fires."""
     flower: str = ""
-    """The reason in the red row of Flower; empty if the trouble is not a task's."""
+    """A regular expression for the reason in the red row of Flower; empty if the trouble is not a task's."""
     order_id: str = ""
     """The order whose task Flower shows."""
     batch: str = "orders"

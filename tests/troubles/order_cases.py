@@ -55,7 +55,7 @@ def _duplicate() -> Case:
         scene.place("2007", "borzo", script="refused=order_is_duplicate")
 
     title = "Is a courier coming? borzo calls order 2007 a duplicate"
-    more = {"flower": "refused (duplicate)", "order_id": "2007"}
+    more = {"flower": r"refused \(duplicate\)", "order_id": "2007"}
     return _attention(A.DUPLICATE_AT_CARRIER, title, cause, ABSENT, SAID_NO, **more)
 
 

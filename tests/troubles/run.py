@@ -172,7 +172,7 @@ def _faults(proof: Proof, left: Collection[str]) -> Iterator[str]:
         yield "was not on the first page"
     if not proof.harm:
         yield "was not in the status"
-    if case.flower not in proof.in_flower:
+    if not re.search(case.flower, proof.in_flower):
         yield f"was in Flower as {proof.in_flower!r}, not as {case.flower!r}"
     if not proof.alerted:
         yield f"no alert {dict(case.alert)}"

@@ -18,6 +18,7 @@ from schemas.events import (
     OrderEvent,
     event_id,
     skipped_key,
+    written_sequence,
 )
 from schemas.trace import Trace
 from worker.database.batches import Rows, insert_new, insert_rows, update_rows
@@ -54,7 +55,7 @@ def event_row(
         time=at,
         dataschema=SCHEMAS[type(data)],
         partitionkey=key,
-        sequence=str(sequence),
+        sequence=written_sequence(sequence),
         traceparent=trace.traceparent if trace else None,
         tracestate=trace.tracestate if trace else None,
         data=data,

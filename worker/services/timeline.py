@@ -101,7 +101,7 @@ def _action(action: OperatorAction) -> Entry:
 
 def _event(event: Mapping[str, Any]) -> Entry:
     words = ", ".join(_described(event["type"], event["data"]))
-    text = f"{event['sequence']} {event['type'].rpartition('.')[2]}: {words}"
+    text = f"{int(event['sequence'])} {event['type'].rpartition('.')[2]}: {words}"
     asks = event["type"] == EventType.ATTENTION_REQUIRED
     return Entry(datetime.fromisoformat(event["time"]), Kind.EVENT, text, trouble=asks)
 

@@ -1,0 +1,69 @@
+// Keep the status of each delivery for a kitchen screen, and lose no event: `node subscriber.mjs screen-1`.
+//
+// Run as many as you like, each with a name that it keeps. Only the oldest entry that is not acknowledged is handled, so
+// the events keep their order: one reader works, and the others wait until it is done or silent for a minute. Needs
+// `npm install`, a PostgreSQL database, and Redis 7.
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { createClient } from "redis";
+
+const STREAM = "deliveries", GROUP = "kitchen-screen", NAME = process.argv[2];
+const DEAD_MS = 60_000, TRIES = 10, RETRY_SECONDS = 5;
+const TABLE = "CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)";
+// The effect and the sequence are stored in one statement, so an event that arrives again changes nothing.
+const STORE = `INSERT INTO kitchen_screen (delivery_id, sequence, status) VALUES ($1, $2, $3)
+    ON CONFLICT (delivery_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status
+    WHERE kitchen_screen.sequence < excluded.sequence`;
+
+async function handle(store, { type, data }) {
+  if (type.startsWith("delivery.")) await store.query(STORE, [data.delivery_id, data.sequence, data.status]);
+}
+
+// Return the oldest entry that was read and not acknowledged, if this reader may handle it.
+async function unfinished(bus, oldest) {
+  const mine = oldest.consumer === NAME;
+  if (!mine && oldest.millisecondsSinceLastDelivery < DEAD_MS) return sleep(200, []); // its reader is at work
+  const entries = await bus.xClaim(STREAM, GROUP, NAME, mine ? 0 : DEAD_MS, oldest.id);
+  if (oldest.deliveriesCounter < TRIES) return entries;
+  for (const { id, message } of entries) { // put it aside for an operator, so that the others go on
+    await bus.xAdd(`${GROUP}:failed`, "*", message);
+    await bus.xAck(STREAM, GROUP, id);
+  }
+  return [];
+}
+
+// Return the entries that may be handled now, in their order.
+async function read(bus) {
+  const [oldest] = await bus.xPendingRange(STREAM, GROUP, "-", "+", 1);
+  if (oldest) return unfinished(bus, oldest);
+  const found = await bus.xReadGroup(GROUP, NAME, { key: STREAM, id: ">" }, { COUNT: 100, BLOCK: 2000 });
+  if (!found) return [];
+  // Another reader may have read the entries before these meanwhile; then these wait.
+  const [earlier] = await bus.xPendingRange(STREAM, GROUP, "-", `(${found[0].messages[0].id}`, 1);
+  return earlier ? [] : found[0].messages;
+}
+
+async function subscribe(store, bus) {
+  await store.connect();
+  await store.query(TABLE);
+  await bus.connect();
+  await bus.xGroupCreate(STREAM, GROUP, "0", { MKSTREAM: true }).catch((error) => {
+    if (!error.message.includes("BUSYGROUP")) throw error; // the group exists already
+  });
+  for (;;) {
+    for (const { id, message } of await read(bus)) {
+      await handle(store, JSON.parse(message.event));
+      await bus.xAck(STREAM, GROUP, id);
+    }
+  }
+}
+
+for (;;) {
+  const store = new pg.Client({ connectionString: process.env.DATABASE_URL });
+  const bus = createClient({ url: process.env.REDIS_URL, socket: { reconnectStrategy: false, socketTimeout: 10_000 } });
+  for (const client of [store, bus]) client.on("error", () => {}); // the next command reports it
+  await subscribe(store, bus).catch((error) => console.error(error)); // whatever failed, begin again at the oldest entry
+  await store.end().catch(() => {});
+  if (bus.isOpen) bus.destroy();
+  await sleep(RETRY_SECONDS * 1000);
+}

@@ -1,0 +1,75 @@
+<?php
+// Keep the status of each delivery for a kitchen screen, and lose no event: `php subscriber.php screen-1`.
+//
+// Run as many as you like, each with a name that it keeps. Only the oldest entry that is not acknowledged is handled, so
+// the events keep their order: one reader works, and the others wait until it is done or silent for a minute. Needs the
+// extensions redis and pdo_pgsql, a PostgreSQL database, and Redis 7.
+
+const STREAM = 'deliveries', GROUP = 'kitchen-screen', DEAD_MS = 60_000, TRIES = 10, RETRY_SECONDS = 5;
+define('NAME', $argv[1]);
+const TABLE = 'CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)';
+// The effect and the sequence are stored in one statement, so an event that arrives again changes nothing.
+const STORE = 'INSERT INTO kitchen_screen (delivery_id, sequence, status) VALUES (?, ?, ?)
+    ON CONFLICT (delivery_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status
+    WHERE kitchen_screen.sequence < excluded.sequence';
+
+function handle(PDO $store, array $event): void {
+    if (!str_starts_with($event['type'], 'delivery.')) return;
+    $data = $event['data'];
+    $store->prepare(STORE)->execute([$data['delivery_id'], $data['sequence'], $data['status']]);
+}
+
+/** Send a command. phpredis returns false for an error, and this function throws it. */
+function send(Redis $bus, string $command, mixed ...$arguments): mixed {
+    $bus->clearLastError();
+    $reply = $bus->$command(...$arguments);
+    if ($error = $bus->getLastError()) throw new RedisException($error);
+    return $reply;
+}
+
+/** Return the oldest entry that was read and not acknowledged, if this reader may handle it. */
+function unfinished(Redis $bus, string $id, string $reader, int $idle, int $deliveries): array {
+    if ($reader !== NAME && $idle < DEAD_MS) {
+        usleep(200_000); // its reader is at work
+        return [];
+    }
+    $entries = send($bus, 'xClaim', STREAM, GROUP, NAME, $reader === NAME ? 0 : DEAD_MS, [$id], []);
+    if ($deliveries < TRIES) return $entries;
+    foreach ($entries as $fields) { // put it aside for an operator, so that the others go on
+        send($bus, 'xAdd', GROUP . ':failed', '*', $fields);
+        send($bus, 'xAck', STREAM, GROUP, [$id]);
+    }
+    return [];
+}
+
+/** Return the entries that may be handled now, in their order. */
+function read(Redis $bus): array {
+    foreach (send($bus, 'xPending', STREAM, GROUP, '-', '+', 1) as $oldest) return unfinished($bus, ...$oldest);
+    $entries = send($bus, 'xReadGroup', GROUP, NAME, [STREAM => '>'], 100, 2000)[STREAM] ?? [];
+    // Another reader may have read the entries before these meanwhile; then these wait.
+    return $entries && send($bus, 'xPending', STREAM, GROUP, '-', '(' . key($entries), 1) ? [] : $entries;
+}
+
+function subscribe(PDO $store, Redis $bus): never {
+    $store->exec(TABLE);
+    $bus->xGroup('CREATE', STREAM, GROUP, '0', true); // fails if the group exists already
+    while (true) {
+        foreach (read($bus) as $id => $fields) {
+            handle($store, json_decode($fields['event'], true, flags: JSON_THROW_ON_ERROR));
+            send($bus, 'xAck', STREAM, GROUP, [$id]);
+        }
+    }
+}
+
+set_error_handler(fn($level, $text) => throw new ErrorException($text)); // a missing field is an error, too
+while (true) {
+    try {
+        $at = parse_url(getenv('REDIS_URL'));
+        $bus = new Redis();
+        $bus->connect($at['host'], $at['port'] ?? 6379, 5, null, 0, 10);
+        subscribe(new PDO(getenv('DATABASE_URL')), $bus);
+    } catch (Throwable $error) { // whatever failed, begin again at the oldest entry
+        fwrite(STDERR, get_class($error) . ": {$error->getMessage()}\n");
+        sleep(RETRY_SECONDS);
+    }
+}

@@ -1,0 +1,78 @@
+"""Keep the status of each delivery for a kitchen screen, and lose no event: `subscriber.py screen-1`.
+
+Run as many as you like, each with a name that it keeps. Only the oldest entry that is not acknowledged is handled, so
+the events keep their order: one reader works, and the others wait until it is done or silent for a minute. Needs the
+packages redis and psycopg, a PostgreSQL database, and Redis 7.
+"""
+
+import json
+import os
+import sys
+import time
+
+import psycopg
+import redis
+
+STREAM, GROUP, NAME = "deliveries", "kitchen-screen", sys.argv[1]
+DEAD_MS, TRIES, RETRY_SECONDS = 60_000, 10, 5
+TABLE = "CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)"
+# The effect and the sequence are stored in one statement, so an event that arrives again changes nothing.
+STORE = """INSERT INTO kitchen_screen (delivery_id, sequence, status) VALUES (%s, %s, %s)
+    ON CONFLICT (delivery_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status
+    WHERE kitchen_screen.sequence < excluded.sequence"""
+
+
+def handle(store, event):
+    if event["type"].startswith("delivery."):
+        data = event["data"]
+        store.execute(STORE, (data["delivery_id"], data["sequence"], data["status"]))
+
+
+def unfinished(bus, oldest):
+    """Return the oldest entry that was read and not acknowledged, if this reader may handle it."""
+    mine = oldest["consumer"] == NAME
+    if not mine and oldest["time_since_delivered"] < DEAD_MS:
+        time.sleep(0.2)  # its reader is at work
+        return []
+    entries = bus.xclaim(STREAM, GROUP, NAME, 0 if mine else DEAD_MS, [oldest["message_id"]])
+    if oldest["times_delivered"] < TRIES:
+        return entries
+    for entry, fields in entries:  # put it aside for an operator, so that the others go on
+        bus.xadd(f"{GROUP}:failed", fields)
+        bus.xack(STREAM, GROUP, entry)
+    return []
+
+
+def read(bus):
+    """Return the entries that may be handled now, in their order."""
+    for oldest in bus.xpending_range(STREAM, GROUP, "-", "+", 1):
+        return unfinished(bus, oldest)
+    found = bus.xreadgroup(GROUP, NAME, {STREAM: ">"}, count=100, block=2000)
+    entries = found[0][1] if found else []
+    # Another reader may have read the entries before these meanwhile; then these wait.
+    return [] if entries and bus.xpending_range(STREAM, GROUP, "-", f"({entries[0][0]}", 1) else entries
+
+
+def subscribe(store, bus):
+    store.execute(TABLE)
+    try:
+        bus.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    except redis.ResponseError as error:
+        if "BUSYGROUP" not in str(error):  # the group exists already
+            raise
+    while True:
+        for entry, fields in read(bus):
+            handle(store, json.loads(fields["event"]))
+            bus.xack(STREAM, GROUP, entry)
+
+
+while True:
+    try:
+        with (
+            psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as store,
+            redis.Redis.from_url(os.environ["REDIS_URL"], protocol=2, decode_responses=True, socket_timeout=10) as bus,
+        ):
+            subscribe(store, bus)
+    except Exception as error:  # whatever failed, begin again at the oldest entry
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        time.sleep(RETRY_SECONDS)
