@@ -5,11 +5,12 @@ and published again if the bus has lost them (`publisher.py`).
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -183,6 +184,43 @@ class Bus:
     def _oldest_of_group(self, stream: str, group: dict[str, Any]) -> str:
         lowest = self._redis.xpending(stream, group["name"])["min"] if group["pending"] else None
         return _text(lowest or group["last-delivered-id"])
+
+    def remove_orders(self, pattern: re.Pattern[bytes]) -> int:
+        """Remove the messages that match a pattern and that every group has acknowledged; return their number."""
+        groups = self._redis.xinfo_groups(self.orders) if self._redis.exists(self.orders) else []
+        needed = min((self._first_needed(self.orders, group) for group in groups), key=_order, default="0-1")
+        found = [
+            identity
+            for identity, fields in self._entries_before(self.orders, needed)
+            if any(pattern.search(value) for value in fields.values())
+        ]
+        return self._remove(self.orders, found)
+
+    def remove_events(self, stream_ids: Sequence[str]) -> int:
+        """Remove the entries of events that every group has acknowledged; return their number."""
+        groups = self._redis.xinfo_groups(self.events) if self._redis.exists(self.events) else []
+        needed = [_order(self._first_needed(self.events, group)) for group in groups]
+        return self._remove(
+            self.events,
+            ["{}-{}".format(*_order(each)) for each in stream_ids if _order(each) < min(needed, default=(math.inf, 0))],
+        )
+
+    def _entries_before(self, stream: str, end: str) -> Iterator[tuple[str, Fields]]:
+        """Yield the entries before an id, the oldest first."""
+        after = "-"
+        while page := cast("list[Any]", self._redis.xrange(stream, after, f"({end}", count=PAGE_SIZE)):
+            yield from ((_text(identity), fields) for identity, fields in page)
+            after = f"({_text(page[-1][0])}"
+
+    def _first_needed(self, stream: str, group: dict[str, Any]) -> str:
+        """Return the lowest id that an entry may have that the group has not acknowledged."""
+        oldest = self._oldest_of_group(stream, group)
+        millis, number = _order(oldest)
+        return oldest if group["pending"] else f"{millis}-{number + 1}"
+
+    def _remove(self, stream: str, ids: Sequence[str]) -> int:
+        starts = range(0, len(ids), PAGE_SIZE)
+        return sum(int(self._redis.xdel(stream, *ids[start : start + PAGE_SIZE])) for start in starts)
 
     def lags(self, now: datetime) -> dict[tuple[str, str], float]:
         """Return the age in seconds of the oldest entry that each group has not acknowledged, by stream and group.

@@ -9,14 +9,12 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from worker.database.batches import insert_new
 from worker.database.tables import CARRIER_CALL
 from worker.http.call import Verdict
 
-DELETED_AT_ONCE = 1000
-"""The most calls that one transaction deletes, so that it is short."""
 MEASURED = 5000
 """How many of the newest calls are measured."""
 
@@ -98,16 +96,3 @@ def _measured(rows: Sequence[Any]) -> RecentCalls:
     newest = rows[0]
     last = LastCall(newest.sent_at, newest.operation, newest.status, Verdict(newest.verdict), newest.reason)
     return RecentCalls(len(took), round(median(took)), took[-(-len(took) * 95 // 100) - 1], last)
-
-
-def delete_before(connection: Connection, limit: datetime) -> int:
-    """Delete those of the first `DELETED_AT_ONCE` calls that were sent before `limit`; return how many were deleted.
-
-    Calls that another process is deleting are skipped, so that nobody waits.
-    """
-    first = select(CARRIER_CALL.c.position, CARRIER_CALL.c.sent_at).order_by(CARRIER_CALL.c.position)
-    found = connection.execute(first.limit(DELETED_AT_ONCE).with_for_update(skip_locked=True))
-    old = [row.position for row in found if row.sent_at < limit]
-    if old:
-        connection.execute(delete(CARRIER_CALL).where(CARRIER_CALL.c.position.in_(old)))
-    return len(old)
