@@ -5,7 +5,6 @@ and published again if the bus has lost them (`publisher.py`).
 """
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,23 +186,18 @@ class Bus:
 
     def remove_orders(self, pattern: re.Pattern[bytes]) -> int:
         """Remove the messages that match a pattern and that every group has acknowledged; return their number."""
-        groups = self._redis.xinfo_groups(self.orders) if self._redis.exists(self.orders) else []
-        needed = min((self._first_needed(self.orders, group) for group in groups), key=_order, default="0-1")
-        found = [
-            identity
-            for identity, fields in self._entries_before(self.orders, needed)
-            if any(pattern.search(value) for value in fields.values())
-        ]
+        needed = self._first_needed(self.orders)
+        if needed is None:
+            return 0  # nobody has read the stream yet
+        entries = self._entries_before(self.orders, "{}-{}".format(*needed))
+        found = [key for key, fields in entries if any(pattern.search(value) for value in fields.values())]
         return self._remove(self.orders, found)
 
     def remove_events(self, stream_ids: Sequence[str]) -> int:
         """Remove the entries of events that every group has acknowledged; return their number."""
-        groups = self._redis.xinfo_groups(self.events) if self._redis.exists(self.events) else []
-        needed = [_order(self._first_needed(self.events, group)) for group in groups]
-        return self._remove(
-            self.events,
-            ["{}-{}".format(*_order(each)) for each in stream_ids if _order(each) < min(needed, default=(math.inf, 0))],
-        )
+        needed, ids = self._first_needed(self.events), map(_order, stream_ids)
+        found = ["{}-{}".format(*each) for each in ids if needed is None or each < needed]
+        return self._remove(self.events, found)
 
     def _entries_before(self, stream: str, end: str) -> Iterator[tuple[str, Fields]]:
         """Yield the entries before an id, the oldest first."""
@@ -212,11 +206,14 @@ class Bus:
             yield from ((_text(identity), fields) for identity, fields in page)
             after = f"({_text(page[-1][0])}"
 
-    def _first_needed(self, stream: str, group: dict[str, Any]) -> str:
-        """Return the lowest id that an entry may have that the group has not acknowledged."""
-        oldest = self._oldest_of_group(stream, group)
-        millis, number = _order(oldest)
-        return oldest if group["pending"] else f"{millis}-{number + 1}"
+    def _first_needed(self, stream: str) -> tuple[int, int] | None:
+        """Return the lowest id of an entry that some group has not acknowledged; None if there is no group."""
+        groups = self._redis.xinfo_groups(stream) if self._redis.exists(stream) else []
+        return min((self._next_of_group(stream, group) for group in groups), default=None)
+
+    def _next_of_group(self, stream: str, group: dict[str, Any]) -> tuple[int, int]:
+        millis, number = _order(self._oldest_of_group(stream, group))
+        return (millis, number) if group["pending"] else (millis, number + 1)
 
     def _remove(self, stream: str, ids: Sequence[str]) -> int:
         starts = range(0, len(ids), PAGE_SIZE)
