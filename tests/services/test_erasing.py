@@ -116,6 +116,7 @@ def test_an_erased_order_is_found_nowhere(simulation: Simulation, tmp_path: Path
     journal = crash(simulation, tmp_path)
     assert container.erasing.blocker(simulation.delivery()) is None
     erased = container.erasing.erase(simulation.delivery(), Operator("ann", "asked for by mail"))
+    assert erased is not None
     assert (erased.dead_letters, erased.journal_files) == (1, 1)
     assert min(erased.orders_entries, erased.events_entries) > 0
     assert found_in(simulation, tmp_path) == {}
@@ -147,6 +148,7 @@ def test_an_erasure_is_recorded_and_what_identifies_nobody_stays(simulation: Sim
     assert after.order.payment.amount == before.order.payment.amount
     assert [each.ref for each in after.attempts] == [each.ref for each in before.attempts]
     assert 0 < len(simulation.container.timelines.of(after)) < events
+    assert simulation.container.explanations.of(after) == []
     assert [(each.operator, each.action, each.reason) for each in actions(simulation)] == [
         ("maria", "refresh", ""),
         ("ann", "erase", "asked for by mail"),
@@ -196,6 +198,12 @@ def test_what_is_still_needed_is_not_erased(
 ) -> None:
     prepare(simulation)
     assert (simulation.container.erasing.blocker(simulation.delivery()) or "").startswith(blocker)
+
+
+def test_a_delivery_that_is_reopened_after_the_check_is_not_erased(simulation: Simulation) -> None:
+    open_delivery(simulation)
+    assert simulation.container.erasing.erase(simulation.delivery(), MARIA) is None
+    assert (simulation.delivery().is_erased, actions(simulation)) == (False, [])
 
 
 # --- the purge ---

@@ -33,6 +33,8 @@ def erase(
         fail(blocker)
     confirm(f"The personal data of the order {delivery.order.order_id} cannot be restored.", yes=yes)
     erased = services.erasing.erase(delivery, operator(by, reason))
+    if erased is None:
+        fail("the delivery was reopened meanwhile: look at it with `order-sync show ID`")
     removed = "".join(f", {count} {kind.replace('_', ' ')}" for kind, count in asdict(erased).items() if count)
     report(
         f"{delivery.order.order_id}: erased{removed}",

@@ -43,12 +43,15 @@ class Erasing:
             return f"a dead letter contains its order id: replay, correct or discard {', '.join(waiting)} first"
         return None
 
-    def erase(self, delivery: Delivery, by: Operator) -> Erased:
-        """Erase an order for which there is no blocker, and record who did it and why.
+    def erase(self, delivery: Delivery, by: Operator) -> Erased | None:
+        """Erase an order for which there is no blocker, and record who did it and why; return None if it has one now.
 
         The action can be repeated: it then erases what came since.
         """
-        letters, places = self.database.write(self._erase_rows, delivery, by)
+        rows = self.database.write(self._erase_rows, delivery, by)
+        if rows is None:
+            return None
+        letters, places = rows
         attempts = {attempt.id for attempt in delivery.attempts}
         erased = Erased(
             dead_letters=letters,
@@ -59,8 +62,10 @@ class Erasing:
         self.database.compact()
         return erased
 
-    def _erase_rows(self, connection: Connection, delivery: Delivery, by: Operator) -> tuple[int, list[str]]:
-        deliveries.update(connection, [delivery.id], erase, store=erasure.delete_records)
+    def _erase_rows(self, connection: Connection, delivery: Delivery, by: Operator) -> tuple[int, list[str]] | None:
+        """Erase the rows; return how many dead letters were deleted, and the stream ids of the events."""
+        if not deliveries.update(connection, [delivery.id], erase, store=erasure.delete_records):
+            return None
         letters = erasure.dead_letters_about(connection, delivery.order.order_id)
         settled = [letter for letter, is_settled in letters.items() if is_settled]
         erasure.delete_dead_letters(connection, settled)
