@@ -195,6 +195,24 @@ class Order(Model):
         return self.order_number or self.order_id
 
 
+ERASED = Customer(name="erased", phone="0")
+"""The customer of an order whose personal data were erased."""
+
+
+def erased(order: Order) -> Order:
+    """Return the order without personal data: no customer, address, note or item. Ids, times and amounts stay."""
+    return order.model_copy(
+        update={
+            "order_number": "",
+            "customer": ERASED,
+            "dropoff": Dropoff(street=ERASED.name),
+            "payment": order.payment.model_copy(update={"method": "card"}),
+            "items": (),
+            "notes": "",
+        }
+    )
+
+
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 

@@ -48,6 +48,7 @@ from worker.services.carrier_report import CarrierReports
 from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
+from worker.services.erasing import Erasing
 from worker.services.explanation import Explanations
 from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest
@@ -59,7 +60,7 @@ from worker.services.order_requests import OrderRequests
 from worker.services.outcomes import Outcomes
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
-from worker.services.retention import Retention
+from worker.services.retention import Ages, Retention
 from worker.services.sweep import Sweep
 from worker.services.system_health import SystemHealth
 from worker.services.timeline import Timelines
@@ -416,8 +417,20 @@ class Container:
     @cached_property
     def retention(self) -> Retention:
         """The service that removes what nobody needs any more."""
-        keep_calls = timedelta(days=self.settings.keep_calls_days)
-        return Retention(self.bus, self.database, self.settings.events_keep, keep_calls, self.clock)
+        settings = self.settings
+        ages = Ages(
+            calls=timedelta(days=settings.keep_calls_days),
+            callbacks=timedelta(days=settings.keep_callbacks_days),
+            dead_letters=timedelta(days=settings.keep_dead_letters_days),
+            customers=timedelta(days=settings.keep_customers_days),
+            events=timedelta(days=settings.keep_events_days),
+        )
+        return Retention(self.bus, self.database, settings.events_keep, ages, self.clock)
+
+    @cached_property
+    def erasing(self) -> Erasing:
+        """The service that erases the personal data of one order."""
+        return Erasing(self.database, self.bus, self.journal, self.clock)
 
     @cached_property
     def timelines(self) -> Timelines:

@@ -10,6 +10,12 @@ def make_private(folder: Path) -> None:
         each.mkdir(mode=0o700, exist_ok=True)
 
 
+def create_private(path: Path) -> None:
+    """Create an empty file with mode 0600, and its folder. An existing file stays as it is."""
+    make_private(path.parent)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file with mode 0600."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

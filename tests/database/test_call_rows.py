@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from worker.database import carrier_calls
-from worker.database.carrier_calls import DELETED_AT_ONCE, MEASURED, CallTimes, LastCall, RecentCalls, RecordedCall
+from worker.database import carrier_calls, retention
+from worker.database.carrier_calls import MEASURED, CallTimes, LastCall, RecentCalls, RecordedCall
 from worker.database.database import Database
+from worker.database.retention import PAGE, Page
 from worker.http.call import Verdict
 
 SENT = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -23,10 +24,13 @@ def test_calls_are_read_as_they_were_recorded_and_oldest_first(database: Databas
 
 
 def test_old_calls_are_deleted_in_batches_the_oldest_first(database: Database) -> None:
-    calls = [replace(CALL, sent_at=SENT + number * SECOND) for number in range(DELETED_AT_ONCE + 2)]
+    calls = [replace(CALL, sent_at=SENT + number * SECOND) for number in range(PAGE + 2)]
     database.write(carrier_calls.record, calls)
     limit = calls[-1].sent_at
-    assert [database.write(carrier_calls.delete_before, limit) for _ in range(3)] == [DELETED_AT_ONCE, 1, 0]
+    first = database.write(retention.delete_calls, limit, 0)
+    assert (first.count, first.after is not None) == (PAGE, True)
+    assert database.write(retention.delete_calls, limit, first.after or 0) == Page(1)
+    assert database.write(retention.delete_calls, limit, 0) == Page(0)
     assert database.read(carrier_calls.of_attempts, [7]) == calls[-1:]
 
 

@@ -30,7 +30,13 @@ def run_up(folder: Path, **settings: str) -> str:
         **{f"ORDER_SYNC_{key}": value for key, value in variables.items()},
     }
     with subprocess.Popen(
-        [ORDER_SYNC, "up"], cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [ORDER_SYNC, "up"],
+        umask=0o022,
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout
         written = []
@@ -50,8 +56,11 @@ def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -
     assert line.startswith("Redis   redis://default:***@127.0.0.1:")
     names = [line.partition(" ")[0] for line in shown.splitlines()]
     assert names[names.index("Redis") :][:6] == ["Redis", "Web", "Desk", "Flower", "Logs", "Press"]
-    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "var").iterdir() if path.is_dir()}
-    assert {"var": (tmp_path / "var").stat().st_mode & 0o777, **modes} == {"var": 0o700, "log": 0o700, "redis": 0o700}
+    created = [tmp_path / "var", *(tmp_path / "var").rglob("*")]
+    assert {"order-sync.db", "up.lock", "redis.conf", "log"} <= {path.name for path in created}
+    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in created}
+    readable = [path.name for path in created if path.stat().st_mode & 0o077]
+    assert (modes, readable) == ({True: 0o700, False: 0o600}, [])
 
 
 def test_up_shows_no_password_of_a_configured_redis(

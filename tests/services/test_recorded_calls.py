@@ -9,6 +9,7 @@ from tests.services.gateways import ScriptedGateway
 from tests.services.simulation import Simulation
 from worker.database import carrier_calls
 from worker.database.carrier_calls import RecordedCall
+from worker.database.retention import PAGE
 from worker.database.tables import CARRIER_CALL
 from worker.domain.operator import Operator
 from worker.errors import Unavailable
@@ -100,11 +101,11 @@ def test_old_calls_are_deleted_and_newer_ones_are_kept(simulation: Simulation) -
     simulation.place(store_id="21")
     simulation.work()
     (call,) = recorded(simulation)
-    many = [call.sent_at - timedelta(seconds=number) for number in range(1, carrier_calls.DELETED_AT_ONCE + 2)]
+    many = [call.sent_at - timedelta(seconds=number) for number in range(1, PAGE + 2)]
     copies = [RecordedCall(**{**carrier_calls.row(call), "sent_at": each}) for each in many]
     database.write(carrier_calls.record, copies)
     simulation.now = call.sent_at + timedelta(days=30)
-    assert retention.delete_calls() == len(copies)
+    assert retention.delete_old() == {"calls": len(copies)}
     assert recorded(simulation) == [call]
     simulation.now += timedelta(seconds=1)
     retention.purge()

@@ -23,7 +23,7 @@ from tests.web.edge import NOW, Edge, sample
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers.port import Callback
-from worker.database import accounts, callbacks, carrier_calls, deliveries, leases
+from worker.database import accounts, callbacks, carrier_calls, deliveries, leases, retention
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.database.search import Filter, search
@@ -189,7 +189,7 @@ def test_recorded_calls_are_counted_once_even_if_their_records_are_deleted(edge:
     for seconds in (15, 45, 60):
         now[0] = NOW + timedelta(seconds=seconds)
         counted.append({name: value for name, value in changed(edge, before).items() if "le=" not in name})
-    database.write(carrier_calls.delete_before, NOW + timedelta(seconds=1))
+    database.write(retention.delete_calls, NOW + timedelta(seconds=1), 0)
     database.write(carrier_calls.record, calls[:1])
     for seconds in (75, 105):
         now[0] = NOW + timedelta(seconds=seconds)

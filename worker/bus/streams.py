@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -183,6 +183,41 @@ class Bus:
     def _oldest_of_group(self, stream: str, group: dict[str, Any]) -> str:
         lowest = self._redis.xpending(stream, group["name"])["min"] if group["pending"] else None
         return _text(lowest or group["last-delivered-id"])
+
+    def remove_orders(self, pattern: re.Pattern[bytes]) -> int:
+        """Remove the messages that match a pattern and that every group has acknowledged; return their number."""
+        needed = self._first_needed(self.orders)
+        if needed is None:
+            return 0  # nobody has read the stream yet
+        entries = self._entries_before(self.orders, "{}-{}".format(*needed))
+        found = [key for key, fields in entries if any(pattern.search(value) for value in fields.values())]
+        return self._remove(self.orders, found)
+
+    def remove_events(self, stream_ids: Sequence[str]) -> int:
+        """Remove the entries of events that every group has acknowledged; return their number."""
+        needed, ids = self._first_needed(self.events), map(_order, stream_ids)
+        found = ["{}-{}".format(*each) for each in ids if needed is None or each < needed]
+        return self._remove(self.events, found)
+
+    def _entries_before(self, stream: str, end: str) -> Iterator[tuple[str, Fields]]:
+        """Yield the entries before an id, the oldest first."""
+        after = "-"
+        while page := cast("list[Any]", self._redis.xrange(stream, after, f"({end}", count=PAGE_SIZE)):
+            yield from ((_text(identity), fields) for identity, fields in page)
+            after = f"({_text(page[-1][0])}"
+
+    def _first_needed(self, stream: str) -> tuple[int, int] | None:
+        """Return the lowest id of an entry that some group has not acknowledged; None if there is no group."""
+        groups = self._redis.xinfo_groups(stream) if self._redis.exists(stream) else []
+        return min((self._next_of_group(stream, group) for group in groups), default=None)
+
+    def _next_of_group(self, stream: str, group: dict[str, Any]) -> tuple[int, int]:
+        millis, number = _order(self._oldest_of_group(stream, group))
+        return (millis, number) if group["pending"] else (millis, number + 1)
+
+    def _remove(self, stream: str, ids: Sequence[str]) -> int:
+        starts = range(0, len(ids), PAGE_SIZE)
+        return sum(int(self._redis.xdel(stream, *ids[start : start + PAGE_SIZE])) for start in starts)
 
     def lags(self, now: datetime) -> dict[tuple[str, str], float]:
         """Return the age in seconds of the oldest entry that each group has not acknowledged, by stream and group.

@@ -51,6 +51,11 @@ def _stop_on_term() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def _keep_files_private() -> None:
+    """Let only the owner read the files that this process and its children create, whatever the user's umask is."""
+    os.umask(0o077)
+
+
 def _lock(command: str) -> IO[str]:
     from worker.local.supervisor import lock_file
 
@@ -66,6 +71,7 @@ def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Keep everything
     from worker.local import demo
 
     _stop_on_term()
+    _keep_files_private()
     with _lock("demo"):
         try:
             succeeded = demo.run(Console(), keep=keep)
@@ -82,6 +88,7 @@ def up() -> None:
     from worker.local.supervisor import Supervisor
 
     _stop_on_term()
+    _keep_files_private()
     settings = load()
     # An idle worker ends at once; a worker that makes a call ends after the call.
     grace = max((account.deadline for account in settings.accounts.values()), default=0) + CALL_GRACE_SECONDS

@@ -145,6 +145,15 @@ class Settings(_Section):
     acknowledged it."""
     keep_calls_days: float = Field(default=30, gt=0)
     """For how many days the record of a call to a carrier is kept."""
+    keep_callbacks_days: float = Field(default=30, gt=0)
+    """For how many days a callback is kept after it arrived. A callback that is not applied yet is always kept."""
+    keep_dead_letters_days: float = Field(default=30, gt=0)
+    """For how many days a dead letter is kept after an operator has dealt with it. Until then it is always kept."""
+    keep_customers_days: float = Field(default=90, gt=0)
+    """For how many days after the end of a delivery the customer's data are kept."""
+    keep_events_days: float = Field(default=400, ge=30)
+    """For how many days an event and a message's id are kept. A delivery that has ended is deleted after its last
+    event."""
     password: SecretStr = SecretStr("")
     """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"

@@ -9,14 +9,12 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, select
+from sqlalchemy import Connection, case, func, select
 
 from worker.database.batches import insert_new
 from worker.database.tables import CARRIER_CALL
 from worker.http.call import Verdict
 
-DELETED_AT_ONCE = 1000
-"""The most calls that one transaction deletes, so that it is short."""
 MEASURED = 5000
 """How many of the newest calls `recent` measures."""
 BOUNDS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
@@ -139,16 +137,3 @@ def times_between(connection: Connection, after: int, until: int) -> dict[CallKe
         (account, operation, verdict): CallTimes(count, int(total), tuple(counts))
         for account, operation, verdict, count, total, *counts in rows
     }
-
-
-def delete_before(connection: Connection, limit: datetime) -> int:
-    """Delete those of the first `DELETED_AT_ONCE` calls that were sent before `limit`; return how many were deleted.
-
-    Calls that another process is deleting are skipped, so that nobody waits.
-    """
-    first = select(CARRIER_CALL.c.position, CARRIER_CALL.c.sent_at).order_by(CARRIER_CALL.c.position)
-    found = connection.execute(first.limit(DELETED_AT_ONCE).with_for_update(skip_locked=True))
-    old = [row.position for row in found if row.sent_at < limit]
-    if old:
-        connection.execute(delete(CARRIER_CALL).where(CARRIER_CALL.c.position.in_(old)))
-    return len(old)

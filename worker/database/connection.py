@@ -17,7 +17,7 @@ from sqlalchemy.exc import (
     TimeoutError,  # noqa: A004 - the pool's
 )
 
-from worker.folders import make_private
+from worker.folders import create_private
 
 __all__ = [
     "Connection",
@@ -115,7 +115,7 @@ def _open_directly(*arguments: Any, **options: Any) -> tuple[bool, Any]:
 def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
     pool: dict[str, Any] = {}
     if database and database != ":memory:":
-        make_private(Path(database).parent)
+        create_private(Path(database))  # the files beside it, `-wal` and `-shm`, get the same mode
         pool = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": BUSY_SECONDS}
     engine = create_engine(
         url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **pool

@@ -88,6 +88,19 @@ class Database:
         except DatabaseError:
             self.upgrade()
 
+    def compact(self) -> None:
+        """Rewrite a SQLite file, so that no deleted or replaced text is left in it. Do nothing on PostgreSQL.
+
+        Other processes wait until the file is rewritten. On PostgreSQL, autovacuum frees what is no longer visible.
+        """
+        if self.engine.dialect.name == "sqlite":
+            connection = self.engine.raw_connection()
+            try:
+                for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    connection.cursor().execute(statement)
+            finally:
+                connection.close()
+
     def ping(self) -> None:
         """Check that the database responds and has our tables. Raises DatabaseError."""
         with reading(self.engine) as connection:

@@ -65,8 +65,9 @@ class DeliveryRow(SQLModel, table=True):
     """A delivery. A claimed row is not claimed again before `lease_until`.
 
     `document` contains the fields that have no column. Queries use the other columns. Whatever changes a delivery
-    changes `version`; a lease is not a part of it. Each index names the functions whose queries use it. `step_carrier`
-    and `may_give_way` store the properties of `Delivery`, so that the sweep reads no attempt.
+    changes `version`; a lease is not a part of it. Each index names the functions whose queries use it. `step_carrier`,
+    `may_give_way` and `erasable_since` store the properties of `Delivery`, so that the sweep and the purge read neither
+    attempts nor orders.
 
     No index contains `lease_until`, because a claim writes the leases of thousands of rows. PostgreSQL leaves all
     indexes alone if an update changes no column of an index and the new version of the row fits into the same page (a
@@ -101,6 +102,12 @@ class DeliveryRow(SQLModel, table=True):
         Index("delivery_order", "order_id"),
         # search.search, search.find_by_phone, measurements.overview
         Index("delivery_created", "created_at"),
+        # retention.erasable
+        Index(
+            "delivery_erasable",
+            "erasable_since",
+            **_where("erasable_since IS NOT NULL"),
+        ),
         # deliveries.attention_counts, diagnostics.asking, search.search
         Index(
             "delivery_asking",
@@ -127,6 +134,7 @@ class DeliveryRow(SQLModel, table=True):
     gate: str | None = None
     attention_reasons: str | None = None
     reason: str | None = None
+    erasable_since: datetime | None = _time()
     version: int = Field(sa_type=BigInteger)
     document: str = _text()
 
@@ -248,6 +256,7 @@ class MessageRow(SQLModel, table=True):
             "fetch_at",
             **_where("fetch_at IS NOT NULL"),
         ),
+        Index("message_received", "received_at"),  # retention.delete_messages
     )
 
     source: str = Field(primary_key=True)
@@ -264,6 +273,7 @@ class EarlyCancellationRow(SQLModel, table=True):
     """The first cancellation of a delivery, which may have come before the order."""
 
     __tablename__ = "early_cancellation"
+    __table_args__ = (Index("early_cancellation_received", "received_at"),)  # retention.delete_cancellations
 
     delivery_id: str = Field(primary_key=True, max_length=36)
     body: str = _text()
@@ -280,6 +290,12 @@ class DeadLetterRow(SQLModel, table=True):
             "dead_letter_waiting",
             "received_at",
             **_where("settled_at IS NULL"),
+        ),
+        # retention.delete_dead_letters
+        Index(
+            "dead_letter_settled",
+            "settled_at",
+            **_where("settled_at IS NOT NULL"),
         ),
     )
 

@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 
 from schemas.events import CourierInfo, DeliveryEvent, EventType, PriceInfo, ProofInfo, RawWord
 from schemas.messages import Cancellation
-from schemas.order import Order
+from schemas.order import ERASED, Order
 from schemas.status import (
     FINAL,
     RANK,
@@ -322,6 +322,16 @@ class Delivery:
     def final(self) -> bool:
         """Whether the delivery has ended: its status is final."""
         return self.status in FINAL
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the personal data were erased."""
+        return self.order.customer == ERASED
+
+    @property
+    def erasable_since(self) -> datetime | None:
+        """When the delivery ended, while its personal data are stored; None before the end and after the erasure."""
+        return self.changed_at if self.final and not self.is_erased else None
 
     @property
     def store_changed(self) -> bool:

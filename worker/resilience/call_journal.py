@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any, Self
 from worker import log
 from worker.domain.delivery import Change, Delivery, Step, replace
 from worker.errors import CarrierError, Unavailable
-from worker.folders import make_private
+from worker.folders import make_private, write_private
 from worker.http.call import Outcome, Reply
 
 logger = log.get(__name__)
@@ -121,15 +121,32 @@ class JournalFile:
         The creates in such a line were never sent, and the outcomes in such a line stay unknown.
         """
         entries = JournalEntries()
+        for line in self._lines():
+            entries.add(line)
+        return entries
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
         for line in self._path.read_bytes().splitlines() if self._path else ():
             with suppress(json.JSONDecodeError):
-                entries.add(json.loads(line))
-        return entries
+                yield json.loads(line)
 
     @property
     def age(self) -> float:
         """The seconds since the last line was written, or since the file was created; by the clock of the disk."""
         return time.time() - self._path.stat().st_mtime if self._path else 0.0
+
+    def forget(self, attempt_ids: Collection[int]) -> bool:
+        """Remove the recorded outcomes of these attempts; return whether the file had any.
+
+        The file is replaced by a copy, which has no lock and so counts as abandoned.
+        """
+        lines = [_without(attempt_ids, line) for line in self._lines()]
+        if self._path is None or lines == list(self._lines()):
+            return False
+        hidden = self._path.with_name(f".{self._path.name}")
+        write_private(hidden, "".join(f"\n{json.dumps(line)}\n" for line in lines))
+        hidden.replace(self._path)
+        return True
 
     def remove(self) -> None:
         """Remove the file and the personal data in it."""
@@ -217,6 +234,13 @@ def _append(descriptor: int, line: Mapping[str, Any]) -> None:
     if os.write(descriptor, data) < len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.fsync(descriptor)
+
+
+def _without(attempt_ids: Collection[int], line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of a file without the outcomes of these attempts."""
+    if "outcomes" not in line:
+        return line
+    return {**line, "outcomes": [each for each in line["outcomes"] if each[0] not in attempt_ids]}
 
 
 def _write_outcome(outcome: Outcome) -> dict[str, Any] | None:

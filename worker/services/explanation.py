@@ -58,6 +58,8 @@ class Explanations:
 
     def of(self, delivery: Delivery) -> list[Finding]:
         """Return a finding for each stored input, the oldest first. Findings contain no customer data."""
+        if delivery.is_erased:
+            return []  # its inputs were erased
         attempts, read, now = [each.id for each in delivery.attempts], self.database.read, self.clock()
         events = [json.loads(body) for _, body in read(outbox.events, keys=[delivery.id])]
         found = [

@@ -1,48 +1,105 @@
-"""Remove what nobody needs any more: entries of the streams, and old records of calls."""
+"""Remove what nobody needs any more: entries of the streams, old records, and customers' data."""
 
+import os
+import socket
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from worker import log
 from worker.bus.streams import Bus
 from worker.clock import Clock
-from worker.database import carrier_calls
+from worker.database import deliveries, erasure, leases, retention
+from worker.database.connection import Connection
 from worker.database.database import Database
+from worker.database.retention import Page
+from worker.domain.erasure import erase
 
 logger = log.get(__name__)
 LATE_SECONDS = 3600
-MOST_BATCHES = 100
-"""How many transactions of one purge delete calls. The next purge continues."""
+LEASE, LEASE_SECONDS = "purge", 300.0
+"""The lease of a purge. It is renewed before each kind of record."""
+MOST_PAGES = 100
+"""How many transactions of one purge delete one kind of record. The next purge continues."""
+Delete = Callable[[Connection, datetime, int], Page]
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """For how long each kind of record is kept."""
+
+    calls: timedelta
+    callbacks: timedelta
+    dead_letters: timedelta
+    customers: timedelta
+    """Counted from the end of the delivery."""
+    events: timedelta
 
 
 @dataclass(frozen=True)
 class Retention:
-    """Trim the streams, and delete old records of calls."""
+    """Trim the streams, delete old records, and erase customers' data."""
 
     bus: Bus
     database: Database
     events_keep: int
-    keep_calls: timedelta
+    ages: Ages
     clock: Clock
 
     def trim(self) -> dict[str, int]:
         """Trim each stream up to its slowest consumer group; return how many entries were removed, by stream."""
         return self.bus.trim(self.events_keep)
 
-    def delete_calls(self) -> int:
-        """Delete old records of calls in many short transactions; return how many were deleted."""
-        limit, deleted = self.clock() - self.keep_calls, 0
-        for _ in range(MOST_BATCHES):
-            count = self.database.write(carrier_calls.delete_before, limit)
-            if not count:
+    def delete_old(self) -> dict[str, int]:
+        """Delete and erase what is too old; return the numbers by kind, those that are not zero.
+
+        Do nothing while another process does it.
+        """
+        now, ages = self.clock(), self.ages
+        kinds: tuple[tuple[str, Delete, timedelta], ...] = (
+            ("calls", retention.delete_calls, ages.calls),
+            ("callbacks", retention.delete_callbacks, ages.callbacks),
+            ("dead letters", retention.delete_dead_letters, ages.dead_letters),
+            ("cancellations", retention.delete_cancellations, ages.customers),
+            ("customers", _erase, ages.customers),
+            ("events", retention.delete_events, ages.events),
+            ("messages", retention.delete_messages, ages.events),
+            ("deliveries", retention.delete_deliveries, ages.events),
+        )
+        holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+        deleted: dict[str, int] = {}
+        for kind, delete, age in kinds:
+            if not self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS):
                 break
-            deleted += count
+            if count := self._delete_pages(delete, now - age):
+                deleted[kind] = count
+        self.database.write(leases.drop, LEASE, holder)
         return deleted
 
+    def _delete_pages(self, delete: Delete, limit: datetime) -> int:
+        """Delete page after page, each in a short transaction; return how many rows were deleted."""
+        count, after = 0, 0
+        for _ in range(MOST_PAGES):
+            page = self.database.write(delete, limit, after)
+            count += page.count
+            if page.after is None:
+                break
+            after = page.after
+        return count
+
     def purge(self) -> None:
-        """Delete old records of calls, trim the streams, and log the consumer groups that are too slow."""
-        self.delete_calls()
+        """Delete what is too old, trim the streams, and log the consumer groups that are too slow."""
+        if deleted := self.delete_old():
+            logger.info("records.purged", **{kind.replace(" ", "_"): count for kind, count in deleted.items()})
         self.trim()
         for (stream, group), seconds in self.bus.lags(self.clock()).items():
             if seconds > LATE_SECONDS:
                 logger.warning("group.lagged", stream=stream, group=group, seconds=round(seconds))
+
+
+def _erase(connection: Connection, limit: datetime, _after: int) -> Page:
+    """Erase the personal data of the deliveries that ended before `limit` longest ago."""
+    ids = retention.erasable(connection, limit)
+    changes = deliveries.update(connection, ids, erase, store=erasure.delete_records)
+    return Page(len(changes), 0 if len(changes) == retention.DELIVERIES else None)

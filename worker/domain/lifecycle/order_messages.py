@@ -98,9 +98,11 @@ def _apply_content(
 ) -> Change | None:
     """Apply the content of a message about a known order; None when the content changes nothing.
 
+    The content is ignored after the personal data of the order were erased, because it would bring them back.
+
     If the content differs from the known order under the same revision, request an operator and keep the known order.
     """
-    if fingerprint == delivery.fingerprint or order.revision < delivery.order.revision:
+    if delivery.is_erased or fingerprint == delivery.fingerprint or order.revision < delivery.order.revision:
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.MESSAGE)
     if order.revision == delivery.order.revision:

@@ -39,6 +39,8 @@ def retry_blocker(delivery: Delivery, now: datetime) -> str | None:
         return _blocked_by_attempt(delivery.active)
     if any(each.live for each in delivery.attempts):
         return "a surplus courier is still out: cancel that order first, `order-sync show ID` shows it"
+    if delivery.is_erased:
+        return "the customer's data were erased: place the order again under a new id"
     return _blocked_by_end(delivery) if delivery.final else _blocked_while_waiting(delivery, now)
 
 

@@ -93,6 +93,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("settled_at IS NULL"),
         sqlite_where=sa.text("settled_at IS NULL"),
     )
+    op.create_index(
+        "dead_letter_settled",
+        "dead_letter",
+        ["settled_at"],
+        unique=False,
+        postgresql_where=sa.text("settled_at IS NOT NULL"),
+        sqlite_where=sa.text("settled_at IS NOT NULL"),
+    )
     op.create_table(
         "delivery",
         sa.Column("id", sa.String(36), nullable=False),
@@ -113,6 +121,7 @@ def upgrade() -> None:
         sa.Column("gate", sa.String(), nullable=True),
         sa.Column("attention_reasons", sa.String(), nullable=True),
         sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("erasable_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("document", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -142,6 +151,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("next_run_at IS NOT NULL"),
         sqlite_where=sa.text("next_run_at IS NOT NULL"),
     )
+    op.create_index(
+        "delivery_erasable",
+        "delivery",
+        ["erasable_since"],
+        unique=False,
+        postgresql_where=sa.text("erasable_since IS NOT NULL"),
+        sqlite_where=sa.text("erasable_since IS NOT NULL"),
+    )
     op.create_index("delivery_order", "delivery", ["order_id"], unique=False)
     op.create_index(
         "delivery_overdue",
@@ -161,6 +178,7 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id"),
     )
+    op.create_index("early_cancellation_received", "early_cancellation", ["received_at"], unique=False)
     op.create_table(
         "event",
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -205,6 +223,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("fetch_at IS NOT NULL"),
         sqlite_where=sa.text("fetch_at IS NOT NULL"),
     )
+    op.create_index("message_received", "message", ["received_at"], unique=False)
     op.create_table(
         "notice",
         sa.Column("channel", sa.String(), nullable=False),
