@@ -116,7 +116,7 @@ def test_each_transaction_of_a_task_is_a_span_named_after_its_function(
     spans = recorded.take()
     names = {each.context.span_id: each.name for each in spans if each.context}
     found = [(each.name, names[each.parent.span_id]) for each in spans if is_transaction(each) and each.parent]
-    assert found == [("db ingest.store", "receive orders")]
+    assert found == [("db ingest.store_in", "receive orders")]
     assert {frozenset((each.attributes or {}).items()) for each in spans if is_transaction(each)} == {
         frozenset({("db.system.name", "sqlite")})
     }
