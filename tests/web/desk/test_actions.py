@@ -70,6 +70,12 @@ def test_an_unknown_outcome_is_settled_and_gone_from_the_first_page(browser: Bro
     assert recorded(simulation) == [("maria", "resolve absent", "they said no", None)]
 
 
+def test_a_reason_is_stored_without_nul_which_postgresql_refuses(browser: Browser, simulation: Simulation) -> None:
+    simulation.place_at("cervo", "2011")
+    browser.send(browser.get(f"/do/cancel?delivery={simulation.delivery().id}"), reason="shop\0 closed")
+    assert recorded(simulation) == [("maria", "cancel", "shop closed", None)]
+
+
 def test_a_form_that_is_sent_twice_acts_once(browser: Browser, simulation: Simulation) -> None:
     simulation.place_at("cervo", "2011")
     page = browser.get(f"/do/cancel?delivery={simulation.delivery().id}")

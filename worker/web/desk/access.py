@@ -150,9 +150,10 @@ class Forms:
 
 def _read(body: bytes) -> Form:
     try:
-        return Form(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         raise HTTPException(400, "The form cannot be read.") from None
+    return Form([(name, value.replace("\0", "")) for name, value in fields])  # PostgreSQL refuses NUL
 
 
 def new_form_token() -> str:
