@@ -25,8 +25,8 @@ def test_a_pause_and_its_end_are_published_once_each(database: Database) -> None
     assert database.read(accounts.paused) == {}
     since = "2026-11-21T17:40:00.123456Z"
     assert published(database) == [
-        ("carrier.paused", "borzo", "1", "borzo", "carrier", "HTTP 401", since),
-        ("carrier.resumed", "borzo", "2", "borzo", "probe", "HTTP 401", since),
+        ("carrier.paused", "borzo", "0000000001", "borzo", "carrier", "HTTP 401", since),
+        ("carrier.resumed", "borzo", "0000000002", "borzo", "probe", "HTTP 401", since),
     ]
 
 
@@ -35,9 +35,9 @@ def test_each_account_has_a_sequence_of_its_own(database: Database) -> None:
         database.write(accounts.pause, name, "carrier", "", NOW)
     database.write(accounts.resume, "borzo", "operator", LATER)
     assert [(subject, sequence) for _, subject, sequence, *_ in published(database)] == [
-        ("borzo", "1"),
-        ("cervo", "1"),
-        ("borzo", "2"),
+        ("borzo", "0000000001"),
+        ("cervo", "0000000001"),
+        ("borzo", "0000000002"),
     ]
 
 

@@ -41,8 +41,8 @@ def test_a_rejected_token_pauses_the_account_until_a_probe_succeeds(
     assert gateway.take_sent() == {(carrier, "probe"): 1, (carrier, "create"): 3}
     assert [len(simulation.delivery(order_id).attempts) for order_id in ("1", "2", "3")] == [1, 1, 1]
     assert [(each["type"], each["sequence"], each["data"]["by"]) for each in simulation.events(carrier)] == [
-        ("carrier.paused", "1", "carrier"),
-        ("carrier.resumed", "2", "probe"),
+        ("carrier.paused", "0000000001", "carrier"),
+        ("carrier.resumed", "0000000002", "probe"),
     ]
 
 
