@@ -38,4 +38,5 @@ def recorded() -> Iterator[Recorded]:
 @pytest.fixture
 def simulation(tmp_path: Path) -> Iterator[Simulation]:
     with closing(Simulation(tmp_path, ORDERING__SOURCE="demo")) as running:
+        running.work()  # the broker is shared with other tests, whose tasks would be spans here
         yield running
