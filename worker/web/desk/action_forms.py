@@ -15,7 +15,6 @@ from worker.domain.operator import Operator
 from worker.domain.trouble import Action
 from worker.errors import SettingsError
 from worker.web.desk.access import Form
-from worker.web.desk.pages import storable
 
 ENDS = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.REJECTED, DeliveryStatus.FAILED})
 """Ends of an attempt after which another carrier may be asked."""
@@ -92,7 +91,7 @@ def _retry(services: Container, submission: Submission, target: str) -> str | No
 
 
 def _resolve(services: Container, submission: Submission, target: str) -> str | None:
-    ref = storable(submission.form.get("ref", "")).strip() if submission.action is Action.RESOLVE_EXISTS else None
+    ref = submission.form.get("ref", "").strip() if submission.action is Action.RESOLVE_EXISTS else None
     try:
         return _done(services.decisions.resolve(target, ref, submission.by))
     except IntegrityError:
