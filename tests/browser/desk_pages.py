@@ -71,15 +71,15 @@ def is_too_wide(page: Page) -> bool:
 def tab_through(page: Page) -> tuple[list[int], list[int], list[int]]:
     """Press Tab until the focus returns; return what can be reached, what was, and what was without visible focus."""
     reachable: list[int] = page.evaluate(REACHABLE)
-    reached, unseen = [], []
+    reached, without_focus_ring = [], []
     page.evaluate("document.activeElement.blur()")
     for _ in reachable:
         page.keyboard.press("Tab")
         number, visible = page.evaluate(FOCUS)
         reached.append(number)
         if not visible:
-            unseen.append(number)
-    return reachable, reached, unseen
+            without_focus_ring.append(number)
+    return reachable, reached, without_focus_ring
 
 
 def press_until(page: Page, label: str, within: str = "") -> None:
