@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 PATIENCE = 60_000
 """Milliseconds for which an expectation waits, on a machine that is busy with other tests."""
@@ -31,7 +31,9 @@ def log_in(page: Page, origin: str, name: str = "maria") -> None:
     """Log in by keyboard and wait for the first page."""
     page.set_default_timeout(PATIENCE)
     page.goto(origin)
-    page.get_by_label("Your name").fill(name)
+    # Without waiting, a busy browser finds the field filled before it gives it the focus, and complains.
+    expect(page.get_by_label("Your name")).to_be_focused(timeout=PATIENCE)
+    page.keyboard.type(name)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{origin}/")
 
