@@ -24,7 +24,8 @@ from schemas.messages import Message, read_message
 from schemas.status import DeliveryStatus
 from tests.examples.languages import EXAMPLES, NODE, require
 from tests.web.edge import Edge
-from worker.bus.streams import Bus, Entry
+from worker.bus.port import Entry
+from worker.bus.streams import Bus
 from worker.cli import app
 from worker.database import deliveries
 from worker.domain.delivery import OutgoingEvent

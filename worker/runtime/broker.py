@@ -11,7 +11,7 @@ from kombu.exceptions import InconsistencyError
 from kombu.transport import redis as kombu_redis
 
 from worker import log
-from worker.bus.streams import OUTAGES
+from worker.bus.port import OUTAGES
 
 logger = log.get(__name__)
 PING_SECONDS = 3

@@ -15,7 +15,7 @@ from schemas.ordering import INBOUND, ProjectDefaults, reaction_to
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
 from worker import log, tracing
-from worker.bus.streams import OUTAGES, Bus, Entry, Fields, dump_fields, time_of
+from worker.bus.port import OUTAGES, Bus, Entry, Fields, dump_fields, time_of
 from worker.clock import Clock
 from worker.database import accounts, deliveries, inbox, outbox, shops
 from worker.database.connection import Connection, is_transient

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.bus.streams import OUTAGES, Bus
+from worker.bus.port import OUTAGES, Bus
 from worker.clock import Clock
 from worker.database import accounts, callbacks, diagnostics, due_work, leases
 from worker.database.accounts import Pause

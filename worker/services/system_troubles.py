@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from worker.bus.streams import GROUP
+from worker.bus.port import GROUP
 from worker.database.accounts import EVERY_ACCOUNT, OPERATOR, Pause
 from worker.database.diagnostics import DeadLetters
 from worker.database.due_work import OldestStep

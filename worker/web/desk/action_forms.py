@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from schemas.messages import Cancellation
 from schemas.status import DeliveryStatus
-from worker.bus.streams import OUTAGES
+from worker.bus.port import OUTAGES
 from worker.config.settings import parse_stores
 from worker.container import Container
 from worker.database import deliveries

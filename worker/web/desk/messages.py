@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from schemas.json_reader import MalformedError
-from worker.bus.streams import OUTAGES, Entry, time_of
+from worker.bus.port import OUTAGES, Entry, time_of
 from worker.container import Container
 from worker.database import inbox
 from worker.database.inbox import DeadLetter

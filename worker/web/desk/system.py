@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.bus.streams import OUTAGES, Group
+from worker.bus.port import OUTAGES, Group
 from worker.container import Container
 from worker.database import operator_actions
 from worker.web.checks import Check, run_all
