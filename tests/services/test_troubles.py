@@ -179,7 +179,7 @@ def test_messages_that_cannot_be_read_are_one_trouble_for_each_reason(simulation
 
 def test_messages_that_nobody_reads_are_a_trouble(simulation: Simulation) -> None:
     simulation.add(b"{}")
-    simulation.container.bus.create_group()
+    simulation.bus.create_group()
     simulation.pass_time(61)
     assert keys(simulation) == ["orders_unread:orders:order-sync"]
 

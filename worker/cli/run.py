@@ -23,7 +23,7 @@ from worker.errors import SettingsError
 from worker.folders import make_private, write_private
 
 if TYPE_CHECKING:
-    from worker.bus.streams import Bus
+    from worker.bus.port import Bus
     from worker.config.settings import Settings
     from worker.container import Container
     from worker.local.supervisor import Supervisor
