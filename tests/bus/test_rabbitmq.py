@@ -136,7 +136,7 @@ def test_everything_is_durable_and_the_orders_queue_has_a_dead_letter_exchange(
 ) -> None:
     orders, events = server.bus.orders, server.bus.events
     safe = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
-    given_up = {"x-dead-letter-exchange": f"{orders}.dead", "x-delivery-limit": 100, **safe}
+    given_up = {"x-dead-letter-exchange": f"{orders}.dead", "x-delivery-limit": 1000, **safe}
     channel.queue_declare(
         orders, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum", **given_up}
     )  # refused if the queue differs
@@ -180,14 +180,20 @@ def test_two_messages_without_an_id_are_two_messages(server: RabbitServer, chann
 
 
 def test_a_message_that_the_broker_gives_up_comes_back_with_the_reason(server: RabbitServer, channel: Any) -> None:
-    send(channel, server, "poison")
-    dead = f"{server.bus.orders}.dead"
+    orders, dead = server.bus.orders, f"{server.bus.orders}.dead"
+    channel.queue_delete(orders)
+    server.end(server.bus)
+    impatient = rabbitmq.Bus(
+        AmqpUrl.parse(server.url).options, orders=orders, events=server.bus.events, delivery_limit=2
+    )
+    impatient.add_order("poison")
     while not channel.queue_declare(dead, passive=True).message_count:
-        if message := channel.basic_get(server.bus.orders):
+        if message := channel.basic_get(orders):
             channel.basic_reject(message.delivery_tag, requeue=True)
-    (entry,) = read_all(server.bus, 1)
+    (entry,) = read_all(impatient, 1)
     assert (entry.document, entry.fault) == (b"poison", "RabbitMQ gave it up: delivery_limit")
-    server.bus.acknowledge([entry])
+    impatient.acknowledge([entry])
+    impatient.close()
 
 
 def test_a_message_for_a_queue_that_is_gone_is_accepted_after_the_queue_is_declared_again(

@@ -6,7 +6,7 @@ dead-letter queue and becomes a dead letter in the database.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -18,25 +18,29 @@ from worker.bus.rabbitmq_session import Outgoing, Session
 
 DEAD = ".dead"
 """What follows the name of the orders queue in the name of its dead-letter exchange and queue."""
-DELIVERY_LIMIT = 100
+DELIVERY_LIMIT = 1000
 """How often a message may go back to the queue, because its reader died or hung, until the broker gives it up."""
 DEAD_DELIVERY_LIMIT = 1_000_000
 """The same for the dead-letter queue, which has no other: newer servers have a low limit by default."""
 STREAM_AGE, STREAM_BYTES, SEGMENT_BYTES = "7D", 2_000_000_000, 50_000_000
 """How long and up to which size the stream keeps events; its oldest segment is dropped when it is beyond."""
 
+DURABLE = {"durable": True, "auto_delete": False}
+
 
 class Bus:
     """The two ends of the bus on one RabbitMQ, or on a cluster of them."""
 
-    def __init__(self, server: Mapping[str, Any], *, orders: str, events: str) -> None:
+    def __init__(
+        self, server: Mapping[str, Any], *, orders: str, events: str, delivery_limit: int = DELIVERY_LIMIT
+    ) -> None:
         """Take the server's address as arguments of py-amqp's connection."""
         self.orders, self.events = orders, events
-        self._server = server
-        self._orders_out = Session(self._server, "order-sync orders", self._prepare_writing)
-        self._asking = Session(self._server, "order-sync status", self._declare)
-        self._events_out = Session(self._server, "order-sync events", self._prepare_writing)
-        self._stream = Session(self._server, "order-sync stream", self._declare)
+        self._server, self._delivery_limit = server, delivery_limit
+        self._orders_out = Session(server, "order-sync orders", _confirming(self._declare_orders))
+        self._asking = Session(server, "order-sync status", self._declare)
+        self._events_out = Session(server, "order-sync events", _confirming(self._declare_events))
+        self._stream = Session(server, "order-sync stream", self._declare_events)
         self.publisher = Publisher(self._events_out, self._stream, events)
         self._readers: dict[str, Reader] = {}
         self._waiting_since: float | None = None
@@ -78,7 +82,7 @@ class Bus:
         When a connection is lost, the broker gives its messages to any reader again.
         """
         if consumer not in self._readers:
-            self._readers[consumer] = Reader(self._server, self.orders, f"{self.orders}{DEAD}", self._declare)
+            self._readers[consumer] = Reader(self._server, self.orders, f"{self.orders}{DEAD}", self._declare_orders)
         reader = self._readers[consumer]
         return reader.unacknowledged(count) if mine else reader.next(count, block_ms / 1000)
 
@@ -129,22 +133,33 @@ class Bus:
 
     # --- what is declared ---
 
-    def _prepare_writing(self, channel: Any) -> None:
-        self._declare(channel)
-        channel.confirm_select()
-
     def _declare(self, channel: Any) -> None:
-        """Declare the queues and exchanges. A queue that exists with other arguments is refused by the broker."""
-        durable, dead = {"durable": True, "auto_delete": False}, f"{self.orders}{DEAD}"
-        quorum = {"x-queue-type": "quorum"}
-        channel.exchange_declare(dead, "fanout", **durable)
-        channel.queue_declare(dead, arguments={**quorum, "x-delivery-limit": DEAD_DELIVERY_LIMIT}, **durable)
+        """Declare everything. What exists with other arguments is refused by the broker."""
+        self._declare_orders(channel)
+        self._declare_events(channel)
+
+    def _declare_orders(self, channel: Any) -> None:
+        dead, quorum = f"{self.orders}{DEAD}", {"x-queue-type": "quorum"}
+        channel.exchange_declare(dead, "fanout", **DURABLE)
+        channel.queue_declare(dead, arguments={**quorum, "x-delivery-limit": DEAD_DELIVERY_LIMIT}, **DURABLE)
         channel.queue_bind(dead, dead)
         safe = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
-        given_up = {"x-dead-letter-exchange": dead, "x-delivery-limit": DELIVERY_LIMIT, **safe}
-        channel.queue_declare(self.orders, arguments={**quorum, **given_up}, **durable)
+        given_up = {"x-dead-letter-exchange": dead, "x-delivery-limit": self._delivery_limit, **safe}
+        channel.queue_declare(self.orders, arguments={**quorum, **given_up}, **DURABLE)
+
+    def _declare_events(self, channel: Any) -> None:
         kept = {"x-max-age": STREAM_AGE, "x-max-length-bytes": STREAM_BYTES}
         segments = {"x-stream-max-segment-size-bytes": SEGMENT_BYTES}
-        channel.exchange_declare(self.events, "topic", **durable)
-        channel.queue_declare(self.events, arguments={"x-queue-type": "stream", **kept, **segments}, **durable)
+        channel.exchange_declare(self.events, "topic", **DURABLE)
+        channel.queue_declare(self.events, arguments={"x-queue-type": "stream", **kept, **segments}, **DURABLE)
         channel.queue_bind(self.events, self.events, "#")
+
+
+def _confirming(declare: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a function that prepares a channel for messages that the server confirms."""
+
+    def set_up(channel: Any) -> None:
+        declare(channel)
+        channel.confirm_select()
+
+    return set_up

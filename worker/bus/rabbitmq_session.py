@@ -21,8 +21,9 @@ from worker.bus.port import OUTAGES
 SOCKET_SECONDS = 5.0
 CONFIRM_SECONDS = 5.0
 """How long the confirms of a group of messages may take. It is shorter than the relay's lease."""
-HEARTBEAT_SECONDS = 30
-IDLE_SECONDS = 20.0
+HEARTBEAT_SECONDS = 15
+"""How often both ends show that a connection lives. After twice this time it counts as lost."""
+IDLE_SECONDS = 10.0
 """After this time without use, a new connection is opened: nobody has sent heartbeats on the old one."""
 
 CONTENT_HEADER, PROPERTIES_AT, NO_PROPERTIES = 2, 12, b"\0\0"

@@ -1,13 +1,15 @@
-"""Celery's broker on Redis, hardened against queue entries that are not Celery messages.
+"""Celery's broker, hardened: on Redis against entries that are not Celery messages, on RabbitMQ against silence.
 
-In kombu, an unreadable entry ends the worker, or makes the worker reconnect for ever. Here, the entry is removed and
-logged, and the worker continues.
+On Redis, an unreadable entry ends the worker, or makes the worker reconnect for ever. Here, the entry is removed and
+logged, and the worker continues. On RabbitMQ, kombu waits for ever for a server that does not answer, or that accepts
+no messages because of an alarm. Here, it gives up after a few seconds, and the sweep sends the task again.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 from kombu import transport
 from kombu.exceptions import InconsistencyError
+from kombu.transport import pyamqp
 from kombu.transport import redis as kombu_redis
 
 from worker import log
@@ -15,6 +17,8 @@ from worker.bus.port import OUTAGES
 
 logger = log.get(__name__)
 PING_SECONDS = 3
+SOCKET_SECONDS = 5.0
+"""Seconds that RabbitMQ may take for an answer."""
 CONNECTION_ERRORS = (*OUTAGES, InconsistencyError)
 """Errors of the connection to Redis. `Transport` raises them unchanged, because kombu handles them."""
 
@@ -60,10 +64,28 @@ class Transport(kombu_redis.Transport):
                 channel.basic_reject(tag, requeue=False)
 
 
+class AmqpTransport(pyamqp.Transport):
+    """kombu's transport for RabbitMQ, except that every operation has a timeout."""
+
+    def establish_connection(self) -> Any:
+        """Return a connection whose socket gives up after `SOCKET_SECONDS`."""
+        connection = super().establish_connection()
+        connection.transport.sock.settimeout(SOCKET_SECONDS)
+        return connection
+
+
+def refuse_blocked(_reason: str) -> NoReturn:
+    """Raise ConnectionRefusedError when RabbitMQ blocks a connection that publishes; kombu then closes it."""
+    raise ConnectionRefusedError("RabbitMQ accepts no messages: it has a memory or disk alarm")
+
+
+ALIASES = {"redis": Transport, "rediss": Transport, "amqp": AmqpTransport, "amqps": AmqpTransport}
+
+
 def install() -> None:
-    """Use this transport for every broker URL with the scheme `redis` or `rediss`."""
-    for name in ("redis", "rediss"):
-        transport.TRANSPORT_ALIASES[name] = f"{__name__}:{Transport.__name__}"
+    """Use these transports for every broker URL with their schemes."""
+    for name, ours in ALIASES.items():
+        transport.TRANSPORT_ALIASES[name] = f"{__name__}:{ours.__name__}"
 
 
 def ping(app: Any) -> None:
