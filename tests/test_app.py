@@ -11,6 +11,7 @@ from celery import Celery
 
 from worker.app import create_app
 from worker.config.settings import NO_REDIS, load
+from worker.runtime import broker
 
 REDIS = "redis://127.0.0.1:1/0"
 RELIABLE = {
@@ -70,7 +71,8 @@ def test_every_wait_for_redis_has_a_timeout() -> None:
 
 
 def test_rabbitmq_gets_no_options_of_redis() -> None:
-    assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == {}
+    options = {"confirm_publish": True, "on_blocked": broker.refuse_blocked}
+    assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == options
 
 
 @pytest.mark.fault("F-11")

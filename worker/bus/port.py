@@ -18,6 +18,7 @@ from schemas.fields import CENTURY
 from worker.domain.delivery import OutgoingEvent
 
 GROUP = "order-sync"
+REDIS, RABBITMQ = "Redis", "RabbitMQ"
 OUTAGES = (RedisError, AMQPError, OSError)
 """The errors that are raised while Redis or RabbitMQ is unreachable or cannot work."""
 Fields = Mapping[bytes, bytes]
@@ -103,6 +104,8 @@ class EventPublisher(Protocol):
 class Bus(Protocol):
     """Incoming messages, read by one consumer group, and outgoing events."""
 
+    server: str
+    """What kind of server it is, as people know it."""
     orders: str
     """The name of the stream or queue of the incoming messages."""
     events: str

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from worker.bus.port import GROUP, Entry, Group, dump_fields
+from worker.bus.port import GROUP, RABBITMQ, Entry, Group, dump_fields
 from worker.bus.rabbitmq_publisher import CONTENT_TYPE, Publisher
 from worker.bus.rabbitmq_reader import FIELDS_TYPE, Reader
 from worker.bus.rabbitmq_session import Outgoing, Session
@@ -30,6 +30,8 @@ DURABLE = {"durable": True, "auto_delete": False}
 
 class Bus:
     """The two ends of the bus on one RabbitMQ, or on a cluster of them."""
+
+    server = RABBITMQ
 
     def __init__(
         self, server: Mapping[str, Any], *, orders: str, events: str, delivery_limit: int = DELIVERY_LIMIT

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from worker.bus.port import GROUP, Consumer, Entry, Fields, Group
+from worker.bus.port import GROUP, REDIS, Consumer, Entry, Fields, Group
 from worker.bus.publisher import Publisher
 
 IDLE_MS = 60_000
@@ -26,6 +26,8 @@ PAGE_SIZE = 1000
 
 class Bus:
     """The two streams on one Redis server."""
+
+    server = REDIS
 
     def __init__(self, client: redis.Redis, *, orders: str, events: str, idle_ms: int = IDLE_MS) -> None:
         self._redis, self._idle_ms = client, idle_ms

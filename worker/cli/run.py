@@ -103,6 +103,7 @@ def up() -> None:
 
 
 def _up(supervisor: "Supervisor", settings: "Settings") -> None:
+    from worker.config.amqp_url import AmqpUrl, is_amqp
     from worker.config.redis_url import RedisUrl
     from worker.config.settings import REDIS_URL_FILE
     from worker.database.database import Database
@@ -118,10 +119,15 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "DESK_ADDRESS": desk, "FLOWER_ADDRESS": flower}
     supervisor.environ = {**supervisor.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
     _wait_and_check_redis(url)
+    if is_amqp(settings.bus_url):
+        _check_rabbitmq(settings)
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
     console.print(f"Redis   {RedisUrl.parse(url).masked}")
+    for name, address in {"Broker": settings.broker_url, "Bus": settings.bus_url}.items():
+        if is_amqp(address):
+            console.print(f"{name:8}{AmqpUrl.parse(address).masked}")
     for name, address in {"Web": web, "Desk": desk, "Flower": flower}.items():
         console.print(f"{name:8}http://{address}")
     console.print(f"Logs    {supervisor.logs}/")
@@ -149,17 +155,35 @@ def _free_address(address: str, taken: str = "") -> str:
 
 
 def _wait_and_check_redis(url: str) -> None:
-    from worker.bus import streams
     from worker.local.supervisor import wait_for
 
     wait_for(url)  # its settings can be checked only once it answers
-    note = _check_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries"))
+    note = _check_bus(_bus_on(url))
     if note:
         console.print(f"Redis: {note}", style="yellow")
 
 
-def _check_redis(bus: "Bus") -> str:
-    """Return the faults in the settings of Redis as text. Raises SettingsError if Redis evicts keys."""
+def _check_rabbitmq(settings: "Settings") -> None:
+    """Show why RabbitMQ does not work, if it does not. The processes try again until it does."""
+    from worker.bus import rabbitmq
+    from worker.bus.port import OUTAGES
+    from worker.config.amqp_url import AmqpUrl
+
+    server = AmqpUrl.parse(settings.bus_url).options
+    try:
+        rabbitmq.Bus(server, orders=settings.orders_stream, events=settings.events_stream).ping()
+    except OUTAGES as error:
+        console.print(f"RabbitMQ: {type(error).__name__} {error} ({advice_on(error)})", style="yellow")
+
+
+def _bus_on(url: str) -> "Bus":
+    from worker.bus import streams
+
+    return streams.Bus(streams.connect(url), orders="orders", events="deliveries")
+
+
+def _check_bus(bus: "Bus") -> str:
+    """Return the faults in the settings of the bus's server as text. Raises SettingsError if a Redis evicts keys."""
     bus.ping()
     faults = bus.faults()
     if any("noeviction" in fault for fault in faults):
@@ -209,7 +233,8 @@ def _first_parts(services: "Container") -> dict[str, Check]:
 
     return {
         "database": lambda: services.database.ping(),  # noqa: PLW0108 - constructed when it is called
-        "redis": lambda: _check_redis(services.bus),
+        "redis": lambda: _check_bus(_bus_on(services.settings.redis)),
+        **({"bus": lambda: _check_bus(services.bus)} if services.settings.bus_url else {}),
         "broker": partial(broker.ping, services.app),
         "journal": partial(_check_folder, services.settings.journal_folder),
     }

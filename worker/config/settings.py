@@ -237,7 +237,11 @@ class Settings(_Section):
     @field_validator("bus_url")
     @classmethod
     def _is_bus(cls, url: str) -> str:
-        return str(AmqpUrl.parse(url)) if is_amqp(url) else url and str(RedisUrl.parse(url))
+        if is_amqp(url):
+            return str(AmqpUrl.parse(url))
+        if url and not _is_redis_url(url):
+            raise ValueError("must be a redis://, rediss://, unix://, amqp:// or amqps:// address")
+        return url and str(RedisUrl.parse(url))
 
     @field_validator("broker_url")
     @classmethod

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.bus.port import OUTAGES, Bus
+from worker.bus.port import OUTAGES, REDIS, Bus
 from worker.clock import Clock
 from worker.database import accounts, callbacks, diagnostics, due_work, leases
 from worker.database.accounts import Pause
@@ -57,9 +57,11 @@ class SystemState:
     stored: StoredState | None
     """None while the database is unreachable."""
     lags: Mapping[tuple[str, str], float] | None
-    """The age in seconds of the oldest unacknowledged entry, by stream and group; None while Redis is unreachable."""
+    """The age in seconds of the oldest unacknowledged entry, by stream and group; None while the bus is unreachable."""
     breakers: Mapping[str, Mapping[CallClass, BreakerStatus] | None]
     """The circuit breakers of each account; None while Redis is unreachable."""
+    bus_server: str = REDIS
+    """What kind of server the bus is."""
 
     @property
     def running_workers(self) -> list[str]:
@@ -101,7 +103,8 @@ class SystemHealth:
         lags: Mapping[tuple[str, str], float] | None = None
         with suppress(*OUTAGES):
             lags = self.bus.lags(now)
-        return SystemState(now, stored, lags, {name: self.breaker.statuses(name) for name in self.carriers})
+        breakers = {name: self.breaker.statuses(name) for name in self.carriers}
+        return SystemState(now, stored, lags, breakers, self.bus.server)
 
 
 def stored_state(connection: Connection) -> StoredState:

@@ -128,7 +128,7 @@ def _replay(services: Container, submission: Submission, target: str) -> str | N
     try:
         return _done(services.operations.replay(target, submission.by))
     except OUTAGES:
-        return "Redis does not answer"
+        return f"{services.bus.server} does not answer"
 
 
 def _done(changed: object) -> str | None:

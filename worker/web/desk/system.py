@@ -22,7 +22,7 @@ class Traffic:
     """What waits on the bus and in the broker."""
 
     groups: Sequence[Group] | None
-    """None while Redis is unreachable."""
+    """None while the bus is unreachable."""
     queues: Mapping[str, int] | None
     """How many tasks wait in each queue; None while the broker is unreachable."""
 
