@@ -11,7 +11,6 @@ from celery import Celery
 
 from worker.app import create_app
 from worker.config.settings import NO_REDIS, load
-from worker.runtime import broker
 
 REDIS = "redis://127.0.0.1:1/0"
 RELIABLE = {
@@ -71,8 +70,7 @@ def test_every_wait_for_redis_has_a_timeout() -> None:
 
 
 def test_rabbitmq_gets_no_options_of_redis() -> None:
-    options = {"confirm_publish": True, "on_blocked": broker.refuse_blocked}
-    assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == options
+    assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == {}
 
 
 @pytest.mark.fault("F-11")

@@ -75,7 +75,6 @@ REDIS_OPTIONS: dict[str, Any] = {
     "client_name": "osync",
     "max_connections": 20,
 }
-AMQP_OPTIONS: dict[str, Any] = {"confirm_publish": True, "on_blocked": broker.refuse_blocked}
 ENDLESS = 1_000_000
 """The delivery limit of the queue `orders`. The broker drops a task beyond it, and no sweep can replace this one."""
 DELIVERY_LIMIT = 20
@@ -207,7 +206,6 @@ def _configuration(settings: Settings) -> dict[str, Any]:
 def _on_rabbitmq(settings: Settings) -> dict[str, Any]:
     """Return the settings for a broker on RabbitMQ. kombu's own default accepts any certificate."""
     return {
-        "broker_transport_options": AMQP_OPTIONS,
         "broker_use_ssl": settings.broker_ssl or False,
         "broker_heartbeat": HEARTBEAT_SECONDS,
         "task_default_exchange": EXCHANGE,
