@@ -20,8 +20,8 @@ class Block:
 
     @property
     def name(self) -> str:
-        """The page and the first line."""
-        return f"{self.page}: {self.text.splitlines()[0].strip()}"
+        """The page, and the first line without its comment."""
+        return f"{self.page}: {self.text.splitlines()[0].partition('   #')[0].strip()}"
 
 
 def blocks(*languages: str) -> list[Block]:
