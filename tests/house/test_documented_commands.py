@@ -6,6 +6,7 @@ A block that does not run is in one of the tables below with its reason, and a c
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -52,6 +53,21 @@ RUNS_ON = {
     "sandbox --port 8100 --step 5": "until Ctrl-C; the tutorial has the same command",
     "sandbox --borzo-callback http://127.0.0.1:8000/callbacks/borzo": "until Ctrl-C",
 }
+REDIS = "redis://127.0.0.1:6379/0"
+VALUES = {
+    "--step 2": "--step 0.3",
+    "poll_interval = 1 ": "poll_interval = 0.3 ",
+    'token = "sandbox-cervo-token"': 'token = "sandbox-cervo-token"\nrate = "20/second"',
+    "KEY=sandbox-ordering-key": "KEY=sandbox-ordering-key ORDER_SYNC_ORDERING__RATE=20/second",
+    "/run/secrets/borzo_callback": "borzo_callback",
+    "TOKEN=...": "TOKEN=sandbox-borzo-token",
+    "postgresql://order_sync:PASSWORD@127.0.0.1/order_sync": "sqlite:///var/order-sync.db",
+    "labels 2011": "labels 2012",  # the order 2012 is at Borzo, which has labels and positions
+    "courier 2011": "courier 2012",
+    "erase ID --reason TEXT": "erase 2011 --reason moved",
+}
+"""What the reader writes in place of a text of the pages: placeholders, and shorter times."""
+
 OVER = "nothing to do: the delivery is delivered"
 ANSWERS = {
     "accept 2011": "no carrier offers another pickup time",
@@ -97,10 +113,23 @@ def running(*command: str, folder: Path) -> "Iterator[subprocess.Popen[str]]":
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
         limit = threading.Timer(SECONDS, process.kill)
         limit.start()
-        yield process
-        limit.cancel()
-        process.terminate()
-        process.communicate()
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.communicate()
+            limit.cancel()
+
+
+def wait_until_it_answers(port: int, process: "subprocess.Popen[str]") -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.05)
+        else:
+            return
 
 
 def parts(each: Block) -> list[tuple[str, str]]:
@@ -115,7 +144,6 @@ class Reader:
 
     folder: Path
     values: dict[str, str]
-    """What a reader writes in place of a text of the pages."""
     command_line: CommandLine
     failures: list[str] = field(default_factory=list)
 
@@ -170,38 +198,31 @@ def test_the_tutorial_works_and_so_does_every_other_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    (tmp_path / "secret").write_text("sandbox-borzo-secret")
-    shutil.copy(ROOT / "docs" / "order-placed.json", tmp_path / "order.json")
-    values = {
-        "8100": str(port),
-        "--step 2": "--step 0.3",
-        "poll_interval = 1 ": "poll_interval = 0.3 ",
-        'token = "sandbox-cervo-token"': 'token = "sandbox-cervo-token"\nrate = "20/second"',
-        "/run/secrets/borzo_callback": str(tmp_path / "secret"),
-        "TOKEN=...": "TOKEN=sandbox-borzo-token",
-        "postgresql://order_sync:PASSWORD@127.0.0.1/order_sync": "sqlite:///var/order-sync.db",
-        "labels 2011": "labels 2012",  # the order 2012 is at Borzo, which has labels and positions
-        "courier 2011": "courier 2012",
-        "erase ID --reason TEXT": "erase 2011 --reason moved",
-    }
+    prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
-    reader = Reader(tmp_path, values, CommandLine(monkeypatch, capfd))
+    reader = Reader(tmp_path, {"8100": str(port), **VALUES}, CommandLine(monkeypatch, capfd))
     pages = [each for each in blocks("sh") if each.name not in RUN_ELSEWHERE.keys() | NOT_RUN.keys()]
-    tutorial = [each for each in pages if each.page == TUTORIAL]
-    for each in tutorial[:1]:
-        reader.run(each)
+    settings, *steps = [each for each in pages if each.page == TUTORIAL]
+    reader.run(settings)
     sandbox = reader.with_values(block(TUTORIAL, "sh", "order-sync sandbox")).split()
-    with running(*sandbox, folder=tmp_path), running("order-sync", "up", folder=tmp_path) as up:
+    with running(*sandbox, folder=tmp_path) as apis, running("order-sync", "up", folder=tmp_path) as up:
         assert up.stdout
         next(line for line in up.stdout if "Press Ctrl-C" in line)
-        values["redis://127.0.0.1:6379/0"] = (tmp_path / "var" / "redis.url").read_text()
-        follow(reader, tutorial[1:])
+        wait_until_it_answers(port, apis)
+        reader.values[REDIS] = Path("var/redis.url").read_text()
+        follow(reader, steps)
         for each in pages:
             if each.page != TUTORIAL:
                 reader.run(each)
     assert not reader.failures, "\n".join(reader.failures)
+
+
+def prepare(folder: Path) -> None:
+    """Put what the pages expect into the folder: the files of the project, an order and a secret."""
+    for name in ("docs", "examples"):
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "docs" / "order-placed.json", folder / "order.json")
+    (folder / "borzo_callback").write_text("sandbox-borzo-secret")
 
 
 def follow(reader: Reader, tutorial: list[Block]) -> None:
