@@ -25,6 +25,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: objec
         if not target.exists():
             raise PluginError(f"{page.file.src_uri}: there is no {link[0]}")
         kind = "tree" if target.is_dir() else "blob"
-        return f"{str(config.repo_url).rstrip('/')}/{kind}/main/{target.relative_to(docs.parent).as_posix()}"
+        return f"{config.extra['repository']}/{kind}/main/{target.relative_to(docs.parent).as_posix()}"
 
     return LINK.sub(replace, markdown)
