@@ -25,12 +25,12 @@ class Block:
 
 
 def blocks(*languages: str) -> list[Block]:
-    """Return the blocks in these languages, in the order of their pages."""
+    """Return the blocks in these languages, by default in all, in the order of their pages."""
     return [
         Block(str(path.relative_to(ROOT)), language, text)
         for path in PAGES
         for language, text in FENCED.findall(path.read_text())
-        if language in languages
+        if language in languages or not languages
     ]
 
 

@@ -3,6 +3,7 @@
 A block that does not run is in one of the tables below with its reason, and a command that is refused with its answer.
 """
 
+import json
 import os
 import re
 import shutil
@@ -18,9 +19,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import CommandLine
-from tests.house.pages import ROOT, Block, block, blocks
+from tests.house.pages import PAGES, ROOT, Block, block, blocks, prose
 from worker.local.supervisor import free_port
 
+RUNNABLE = ("sh", "bash", "python", "js")
 TUTORIAL = "docs/tutorial.md"
 SECONDS = 300
 """How long a program may take, however loaded the machine is."""
@@ -185,9 +187,22 @@ class Reader:
         self.command_line.set(**dict(ours))
 
 
+def test_every_command_is_in_a_block_that_can_run() -> None:
+    indented = [
+        line for page in PAGES for line in prose(page).splitlines() if re.match(r" {4}(order-sync|make) ", line)
+    ]
+    assert indented == [], "fence it with ```sh"
+    assert {each.language for each in blocks()} <= {*RUNNABLE, "", "console", "json", "text", "toml", "yaml"}
+
+
+def test_every_json_block_is_json() -> None:
+    for each in blocks("json"):
+        json.loads(each.text)
+
+
 def test_every_block_runs_or_has_a_reason() -> None:
-    found = {each.name for each in blocks("sh", "bash", "python", "js")}
-    other = {each.name for each in blocks("bash", "python", "js")}
+    found = {each.name for each in blocks(*RUNNABLE)}
+    other = {each.name for each in blocks(*RUNNABLE[1:])}
     assert RUN_ELSEWHERE.keys() | NOT_RUN.keys() <= found, "a reason without its block"
     commands = {command for each in blocks("sh") for command, _ in parts(each) if command}
     assert RUNS_ON.keys() | ANSWERS.keys() | AWAITED.keys() <= commands, "a reason without its command"
