@@ -31,7 +31,7 @@ TOOLS = ("curl", "openssl", "redis-cli")
 """Programs that the pages use and that a machine may lack."""
 
 RUN_ELSEWHERE = {
-    "docs/sending-orders.md: import redis": "test_snippets.py",
+    "docs/sending-orders.md: import os": "test_snippets.py",
     'docs/sending-orders.md: const fs = require("fs");': "test_snippets.py",
     "docs/sending-orders.md: import json": "test_snippets.py",
     'docs/sending-orders.md: order() { curl -sS -H "Authorization: Bearer $ORDER_SYNC_API_KEYS__PLATFORM" "$@"; }':
@@ -226,6 +226,7 @@ def test_the_tutorial_works_and_so_does_every_other_command(
         wait_until_it_answers(port, apis)
         reader.values[REDIS] = Path("var/redis.url").read_text()
         follow(reader, steps)
+        reader.command_line.set(REDIS_URL=reader.values[REDIS])
         for each in pages:
             if each.page != TUTORIAL:
                 reader.run(each)
