@@ -93,22 +93,22 @@ AWAITED = {
 
 
 @dataclass
-class Subscriber:
-    """The program `listen.py` of the tutorial, and what it has printed."""
+class Program:
+    """A program that the tutorial starts, and the lines that it has printed."""
 
     process: "subprocess.Popen[str]"
-    heard: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
     def wait_for(self, line: str) -> None:
         assert self.process.stdout
-        while line not in self.heard:
-            heard = self.process.stdout.readline().strip()
-            assert heard, f"it ended before it printed {line}: {self.heard}"
-            self.heard.append(heard)
+        while line not in self.printed:
+            printed = self.process.stdout.readline()
+            assert printed, f"it ended before it printed {line}: {self.printed}"
+            self.printed.append(printed.strip())
 
 
 @contextmanager
-def running(*command: str, folder: Path) -> "Iterator[subprocess.Popen[str]]":
+def running(*command: str, folder: Path) -> Iterator[Program]:
     """Run a program, and end it at the end of the test."""
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
     environment |= {f"ORDER_SYNC_{each}_ADDRESS": "127.0.0.1:0" for each in ("WEB", "DESK", "FLOWER")}
@@ -116,20 +116,20 @@ def running(*command: str, folder: Path) -> "Iterator[subprocess.Popen[str]]":
         limit = threading.Timer(SECONDS, process.kill)
         limit.start()
         try:
-            yield process
+            yield Program(process)
         finally:
             process.terminate()
             process.communicate()
             limit.cancel()
 
 
-def wait_until_it_answers(port: int, process: "subprocess.Popen[str]") -> None:
+def wait_until_it_answers(port: int, program: Program) -> None:
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except ConnectionRefusedError:
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(0.05)
+                program.process.wait(0.05)
         else:
             return
 
@@ -221,8 +221,9 @@ def test_the_tutorial_works_and_so_does_every_other_command(
     reader.run(settings)
     sandbox = reader.with_values(block(TUTORIAL, "sh", "order-sync sandbox")).split()
     with running(*sandbox, folder=tmp_path) as apis, running("order-sync", "up", folder=tmp_path) as up:
-        assert up.stdout
-        next(line for line in up.stdout if "Press Ctrl-C" in line)
+        up.wait_for("Press Ctrl-C to stop everything.")
+        web, desk = re.findall(r"^(?:Web|Desk) +(\S+)", "\n".join(up.printed), re.MULTILINE)
+        reader.values |= {"https://delivery.example.com": web, "http://127.0.0.1:8001": desk}
         wait_until_it_answers(port, apis)
         reader.values[REDIS] = Path("var/redis.url").read_text()
         follow(reader, steps)
@@ -246,14 +247,13 @@ def follow(reader: Reader, tutorial: list[Block]) -> None:
     listening = next(number for number, each in enumerate(tutorial) if "listen.py" in each.text) + 1
     for each in tutorial[:listening]:
         reader.run(each)
-    with running(sys.executable, "listen.py", folder=reader.folder) as process:
-        subscriber = Subscriber(process)
+    with running(sys.executable, "listen.py", folder=reader.folder) as subscriber:
         for each in tutorial[listening:]:
             reader.run(each)
             for command, line in AWAITED.items():
                 if command in dict(parts(each)):
                     subscriber.wait_for(line)
         shown = block(TUTORIAL, "text", "2011 delivery").splitlines()
-        heard = [line for line in subscriber.heard if line.startswith("2011")]
+        heard = [line for line in subscriber.printed if line.startswith("2011")]
         assert (heard[0], heard[-1]) == (shown[0], shown[-1])
         assert [line for line in heard if line not in shown] == []

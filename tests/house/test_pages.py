@@ -136,6 +136,13 @@ def test_the_page_of_the_command_line_is_generated_from_the_commands() -> None:
     assert write_command_line.PAGE.read_text() == write_command_line.render(), "run `make docs`"
 
 
+def test_every_alert_is_reached_from_a_symptom() -> None:
+    alerts = (DOCS / "operating.md").read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
+    symptoms = (DOCS / "troubleshooting.md").read_text()
+    names = re.findall(r"^### (\w+)$", alerts, re.MULTILINE)
+    assert [name for name in names if f"[{name}](operating.md#{name.lower()})" not in symptoms] == []
+
+
 # --- pictures ---
 
 
