@@ -95,6 +95,12 @@ def test_every_page_is_in_the_nav_once() -> None:
     assert sorted(nav) == sorted({str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - decisions)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_list_begins_after_an_empty_line(page: Path) -> None:
+    """On GitHub a list may follow a line of text; on the site it would become a part of that paragraph."""
+    assert re.findall(r"^(?![*\d|#<> ]).+\n(?:\* |\d+\. ).*$", prose(page), re.MULTILINE) == []
+
+
 # --- commands ---
 
 
