@@ -19,6 +19,7 @@ from tests.house.pages import PAGES, ROOT, blocks, lines, prose
 from worker.cli import app
 
 DOCS = ROOT / "docs"
+COMMAND = get_command(app)
 LINKED = re.compile(r"\[([^]]*)\]\([^)]*\)")
 LINK = re.compile(r"\]\(([^)\s:]+)\)")
 INLINE = re.compile(r"`(order-sync [^`]+)`")
@@ -106,7 +107,7 @@ def test_a_list_begins_after_an_empty_line(page: Path) -> None:
 
 def unknown(line: str) -> list[str]:
     """Return the words of a command line that are no command or option of `order-sync`."""
-    command: Any = get_command(app)
+    command: Any = COMMAND
     words = line.split()[1:]
     while words and hasattr(command, "commands") and not words[0].startswith("-") and not words[0].isupper():
         if words[0] not in command.commands:
@@ -132,7 +133,7 @@ def test_every_command_in_the_blocks_has_the_arguments_that_it_needs() -> None:
 
 def parse(words: list[str]) -> None:
     """Parse a command line as `order-sync` does. Raises UsageError for a wrong one."""
-    command: Any = get_command(app)
+    command: Any = COMMAND
     while hasattr(command, "commands") and words and words[0] in command.commands:
         command = command.commands[words.pop(0)]
     command.make_context("order-sync", words)
