@@ -1,7 +1,8 @@
-"""RabbitMQ for tests: the server that answers, or a node of Debian's package with everything in one folder."""
+"""RabbitMQ for tests: the server that answers, or a node of an installed package with everything in one folder."""
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -16,7 +17,8 @@ import amqp
 from worker.config.amqp_url import AmqpUrl
 from worker.local.supervisor import free_port
 
-SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+DEBIAN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+SERVER = DEBIAN if DEBIAN.exists() else Path(shutil.which("rabbitmq-server") or DEBIAN)
 CONTROL = SERVER.with_name("rabbitmqctl")
 START_SECONDS = 120.0
 
