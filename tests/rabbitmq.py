@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ def connected(url: str) -> Any:
     """Return an open connection. Raises OSError or AMQPError."""
     connection = amqp.Connection(**AmqpUrl.parse(url).options, connect_timeout=5)
     connection.connect()
+    connection.transport.sock.settimeout(10)
     return connection
 
 
@@ -47,6 +48,7 @@ class Node:
     port: int = field(default_factory=free_port)
     name: str = field(default_factory=lambda: f"osync{secrets.token_hex(4)}@localhost")
     _server: "subprocess.Popen[bytes] | None" = None
+    _commands: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -71,8 +73,8 @@ class Node:
         }
         return {**os.environ, **{name: str(value) for name, value in ours.items()}}
 
-    def start(self) -> None:
-        """Start the node, and wait until it lets us in."""
+    def launch(self) -> None:
+        """Start the node, and do not wait for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "rabbitmq.conf").write_text("disk_free_limit.absolute = 50MB\nlog.file.level = warning\n")
         (self.folder / "enabled_plugins").write_text("[].\n")
@@ -80,12 +82,17 @@ class Node:
             self._server = subprocess.Popen(
                 [str(SERVER)], env=self._environ, stdout=output, stderr=output, start_new_session=True
             )
-        deadline = time.monotonic() + START_SECONDS
+
+    def start(self) -> None:
+        """Start the node, and wait until it lets us in."""
+        self.launch()
+        server, deadline = self._server, time.monotonic() + START_SECONDS
+        assert server is not None
         while not responds(self.url):
-            if self._server.poll() is not None or time.monotonic() > deadline:
+            if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "output").read_text(errors="replace")[-2000:])
             with suppress(subprocess.TimeoutExpired):
-                self._server.wait(0.2)
+                server.wait(0.2)
 
     def kill(self) -> None:
         """End the node with SIGKILL."""
@@ -97,9 +104,23 @@ class Node:
 
     def control(self, *arguments: str) -> str:
         """Run a command of `rabbitmqctl` on the node; return what it writes."""
-        command = [str(CONTROL), "--quiet", "--node", self.name, *arguments]
-        done = subprocess.run(command, env=self._environ, capture_output=True, text=True, check=True)
+        done = subprocess.run(self._command(arguments), env=self._environ, capture_output=True, text=True, check=True)
         return done.stdout
+
+    def control_soon(self, *arguments: str) -> None:
+        """Run a command of `rabbitmqctl` on the node, and do not wait for its end."""
+        with (self.folder / "output").open("ab") as output:
+            self._commands.append(
+                subprocess.Popen(self._command(arguments), env=self._environ, stdout=output, stderr=output)
+            )
+
+    def await_commands(self) -> None:
+        """Wait for the ends of the commands that run."""
+        while self._commands:
+            self._commands.pop().wait()
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        return [str(CONTROL), "--quiet", "--node", self.name, *arguments]
 
 
 @contextmanager
@@ -111,3 +132,4 @@ def own_node(folder: Path) -> Iterator[Node]:
         yield node
     finally:
         node.kill()
+        node.await_commands()
