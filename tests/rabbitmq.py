@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,8 @@ class Node:
     port: int = field(default_factory=free_port)
     name: str = field(default_factory=lambda: f"osync{secrets.token_hex(4)}@localhost")
     _server: "subprocess.Popen[bytes] | None" = None
-    _commands: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+    _commands: "list[Future[None]]" = field(default_factory=list)
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rabbitmqctl"))
 
     @property
     def url(self) -> str:
@@ -108,16 +110,21 @@ class Node:
         return done.stdout
 
     def control_soon(self, *arguments: str) -> None:
-        """Run a command of `rabbitmqctl` on the node, and do not wait for its end."""
-        with (self.folder / "output").open("ab") as output:
-            self._commands.append(
-                subprocess.Popen(self._command(arguments), env=self._environ, stdout=output, stderr=output)
-            )
+        """Run a command after the earlier ones, again and again until it works, and do not wait for its end."""
+        self._commands.append(self._thread.submit(self._insist, arguments))
+
+    def _insist(self, arguments: Sequence[str]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(subprocess.CalledProcessError):
+                self.control(*arguments)
+                return
+            time.sleep(0.5)
 
     def await_commands(self) -> None:
-        """Wait for the ends of the commands that run."""
+        """Wait for the ends of the commands that run or wait."""
         while self._commands:
-            self._commands.pop().wait()
+            self._commands.pop(0).result()
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         return [str(CONTROL), "--quiet", "--node", self.name, *arguments]
@@ -131,5 +138,5 @@ def own_node(folder: Path) -> Iterator[Node]:
         node.start()
         yield node
     finally:
-        node.kill()
         node.await_commands()
+        node.kill()

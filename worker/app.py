@@ -210,6 +210,9 @@ def _on_rabbitmq(settings: Settings) -> dict[str, Any]:
         "broker_heartbeat": HEARTBEAT_SECONDS,
         "task_default_exchange": EXCHANGE,
         "task_default_exchange_type": "topic",
+        # An exclusive queue belongs to a connection that may be lost, and locks the worker out until RabbitMQ notices.
+        **{f"{kind}_queue_exclusive": False for kind in ("control", "event")},
+        **{f"{kind}_queue_durable": True for kind in ("control", "event")},
     }
 
 
