@@ -61,6 +61,7 @@ from worker.services.outcomes import Outcomes
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
 from worker.services.retention import Ages, Retention
+from worker.services.sample_events import SampleEvents
 from worker.services.sweep import Sweep
 from worker.services.system_health import SystemHealth
 from worker.services.timeline import Timelines
@@ -391,6 +392,11 @@ class Container:
     def lost_commits(self) -> LostCommits:
         """The service that holds creates when the database has lost commits."""
         return LostCommits(self.database, self.bus, self.queue, self.clock)
+
+    @cached_property
+    def sample_events(self) -> SampleEvents:
+        """The service that sends test events."""
+        return SampleEvents(self.database, self.queue, self.clock)
 
     @cached_property
     def relay(self) -> Relay:
