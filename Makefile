@@ -53,9 +53,10 @@ format: $(READY) ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(READY) ## write the generated pages: the settings, the API quirks, the faults and the schemas
+docs: $(READY) ## write the generated pages: the settings, the API quirks, the faults, the messages and the schemas
 	@$(BIN)/python docs/write_settings.py
 	@$(BIN)/python docs/write_test_tables.py
+	@$(BIN)/python -m docs.write_messages
 	@$(BIN)/order-sync schema docs/schemas
 
 lock: $(READY) ## update the versions in requirements.lock (needs uv)

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_serializer
 
 from schemas.money import written
-from schemas.status import AttentionReason, CancelledBy, Cause, DeliveryStatus, Detail, Evidence, Reason
+from schemas.status import AttentionReason, CancelledBy, Cause, Conflict, DeliveryStatus, Detail, Evidence, Reason
 from schemas.vocabulary import Vocabulary
 
 EVENT_SCHEMA = "urn:order-sync:delivery-event:1"
@@ -42,7 +42,7 @@ class EventType(Vocabulary):
     REOPENED = "delivery.reopened"
     """The delivery had ended and goes on, because its carrier revived the order or an operator retried it."""
     CONFLICT = "delivery.conflict"
-    """Two sources disagree, such as a second live courier; `reason_text` has the kind of the conflict."""
+    """Two sources disagree, such as a second live courier; `reason_text` holds the `Conflict`."""
     STATUS_UNRECOGNIZED = "delivery.status_unrecognized"
     """The carrier reported a status that we do not know, in `raw`. The delivery keeps its status."""
     REGRESSION_SEEN = "delivery.regression_seen"
@@ -184,10 +184,10 @@ class DeliveryEvent(_Model):
     """Whether the delivery has ended. Only `delivery.reopened` follows, in rare cases."""
     reason: Reason | str | None = None
     """Why the attempt or the delivery ended, or why something was refused."""
-    reason_text: AttentionReason | str | None = None
-    """For people: the carrier's own text, or a short text of ours.
+    reason_text: AttentionReason | Conflict | str | None = None
+    """The attention reason of `delivery.attention_required`, and the kind of a `delivery.conflict`.
 
-    For `delivery.attention_required` it is the attention reason, and for `delivery.conflict` the kind of the conflict.
+    In any other event it is for people: the carrier's own text, or a short text of ours.
     """
     cancelled_by: CancelledBy | None = None
     """Who cancelled; null if nobody did."""

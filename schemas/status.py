@@ -198,6 +198,25 @@ class AttentionReason(Vocabulary):
     """A cancel was refused, and a later read showed that the order continues."""
 
 
+class Conflict(Vocabulary):
+    """What disagrees (`delivery.conflict`)."""
+
+    ORPHAN_FOUND = "orphan_found"
+    """The carrier has an order for an attempt that was refused, never created or never sent."""
+    CANCELLED_BUT_ALIVE = "cancelled_but_alive"
+    """The courier of a cancelled order has the goods."""
+    TWO_COURIERS = "two_couriers"
+    """An ended attempt continues beside another courier."""
+    DUPLICATE = "duplicate"
+    """The carrier has several orders with the reference of one attempt."""
+    PLATFORM_CLOSED = "platform_closed"
+    """The platform closed the order while a courier is at work."""
+    PLATFORM_DIFFERS = "platform_differs"
+    """The platform shows a status that contradicts ours."""
+    PLATFORM_REFUSED = "platform_refused"
+    """The platform refused our status."""
+
+
 class Reason(Vocabulary):
     """Why something ended or was refused. A carrier's own text goes into `reason_text` and decides nothing."""
 

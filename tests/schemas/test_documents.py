@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from schemas.documents import INCOMING, OUTGOING, documents
 from schemas.events import EventType, PausedBy, Vat
 from schemas.samples import samples
-from schemas.status import AttentionReason, CancelledBy, Cause, DeliveryStatus, Detail, Evidence, Reason
+from schemas.status import AttentionReason, CancelledBy, Cause, Conflict, DeliveryStatus, Detail, Evidence, Reason
 from schemas.vocabulary import Vocabulary
 from worker.local.demo.orders import SAMPLES, placed
 
@@ -22,7 +22,7 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "schemas"
 DOCUMENTS = documents()
 SCHEMAS = [f"{name}.schema.json" for name in (*INCOMING, *OUTGOING)]
 CLOSED: tuple[type[Vocabulary], ...] = (DeliveryStatus, Evidence, CancelledBy, Vat)
-OPEN: tuple[type[Vocabulary], ...] = (Detail, Reason, AttentionReason, Cause, EventType, PausedBy)
+OPEN: tuple[type[Vocabulary], ...] = (Detail, Reason, AttentionReason, Conflict, Cause, EventType, PausedBy)
 
 
 def validator(name: str) -> Draft202012Validator:

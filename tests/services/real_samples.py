@@ -34,8 +34,8 @@ SOON: dict[str, Any] = {"deliver_at": None, "ready_at": None}
 
 
 def full_order(carrier: str, script: str = "happy") -> Sample:
-    """Return an order with every field; its notes name a script of the sandbox."""
-    known = order(ORDER_ID, STORES[carrier], f"sandbox:{script}", prepaid=False)
+    """Return an order with every field; its notes name the script of the sandbox, unless that is the usual one."""
+    known = order(ORDER_ID, STORES[carrier], "No onions" if script == "happy" else f"sandbox:{script}", prepaid=False)
     return {
         **known,
         "order_number": "A-11",
@@ -54,7 +54,7 @@ def placed(data: Sample, **more: str) -> str:
 
 
 def updated(data: Sample) -> str:
-    return _message("order.updated", {**data, "revision": 2, "notes": "sandbox:happy The bell is broken"}, **TRACE)
+    return _message("order.updated", {**data, "revision": 2, "notes": "No onions. The bell is broken"}, **TRACE)
 
 
 def cancelled(*, allow_paid: bool = False) -> str:
@@ -242,7 +242,7 @@ def real_samples() -> dict[str, list[Sample]]:
 
 
 def _in_simulation(read: Callable[[Simulation], list[Sample]]) -> list[Sample]:
-    with TemporaryDirectory() as folder, closing(Simulation(Path(folder))) as simulation:
+    with TemporaryDirectory() as folder, closing(Simulation(Path(folder), ORDERING__BASE_URL="")) as simulation:
         return read(simulation)
 
 
