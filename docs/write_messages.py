@@ -128,7 +128,7 @@ def _events(samples: list[Json]) -> Iterator[str]:
 def _vocabularies() -> Iterator[str]:
     yield (
         "## Vocabularies\n\nA *closed* vocabulary gets a new value only with a new version of the schema. An *open* "
-        "one may get values at any time; its JSON Schema accepts any text.\n"
+        "one\nmay get values at any time; its JSON Schema accepts any text.\n"
     )
     for vocabulary in (*CLOSED, *OPEN):
         kind = "closed" if vocabulary in CLOSED else "open"

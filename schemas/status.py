@@ -120,7 +120,7 @@ GOODS_WITH_COURIER = RANK[S.PICKED_UP]
 
 
 class Detail(Vocabulary):
-    """A refinement of a status. A codec may publish further details."""
+    """A refinement of a status. A carrier may add further details."""
 
     FALLBACK = "fallback"
     """`queued`: another carrier is asked next."""
@@ -169,13 +169,13 @@ class AttentionReason(Vocabulary):
     NO_CONFIGURED_CARRIER = "no_configured_carrier"
     """None of the carriers that the order or its store lists has an account."""
     DUPLICATE_AT_CARRIER = "duplicate_at_carrier"
-    """The carrier calls the create a duplicate. An operator must find the order that the carrier already has (B-31)."""
+    """The carrier calls the create a duplicate. An operator must find the order that the carrier already has."""
     OUTCOME_UNKNOWN = "outcome_unknown"
     """The outcome of a create is still unknown near the pickup time, or an operator must settle it."""
     NOT_DISPATCHED_IN_TIME = "not_dispatched_in_time"
     """The pickup is near and no carrier has confirmed a courier."""
     REFERENCE_MISSING = "reference_missing"
-    """The carrier has the order under an id that we do not know (C-24)."""
+    """The carrier has the order under an id that we do not know."""
     SURPLUS_COURIER = "surplus_courier"
     """A surplus courier could not be cancelled."""
     WENT_BACKWARDS = "went_backwards"

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ PACKAGES = Path(__file__).parents[2] / ".ci" / "node_modules"
 PARSE = """
 const { Parser } = require("@asyncapi/parser");
 const documents = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const parser = new Parser();
 const errors = async document => {
-    const { diagnostics } = await new Parser().parse(JSON.stringify(document));
+    const { diagnostics } = await parser.parse(JSON.stringify(document));
     return diagnostics.filter(each => each.severity <= 1).map(each => `${each.path.join("/")}: ${each.message}`);
 };
 Promise.all(documents.map(errors)).then(found => console.log(JSON.stringify(found)));
@@ -44,21 +44,11 @@ def faults(*documents: Document) -> list[list[str]]:
     return found
 
 
-def changed(change: Callable[[Document], object]) -> Document:
-    """Return a copy of the document with a change."""
-    document = copy.deepcopy(asyncapi())
-    change(document)
-    return document
-
-
-def test_the_official_parser_accepts_the_document_and_refuses_broken_ones() -> None:
-    valid, *broken = faults(
-        asyncapi(),
-        changed(lambda it: it["components"]["messages"].pop("delivery.updated")),
-        changed(lambda it: it["operations"]["receiveOrders"].pop("action")),
-        changed(lambda it: it["components"]["schemas"]["OrderEvent"].update(type="texts")),
-    )
-    assert (valid, [bool(found) for found in broken]) == ([], [True, True, True])
+def test_the_official_parser_accepts_the_document_and_refuses_a_broken_one() -> None:
+    broken = copy.deepcopy(asyncapi())
+    del broken["operations"]["receiveOrders"]["action"]
+    valid, refused = faults(asyncapi(), broken)
+    assert (valid, [each.partition(":")[0] for each in refused]) == ([], ["operations/receiveOrders"])
 
 
 def test_the_document_needs_no_other_file() -> None:
