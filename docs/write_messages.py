@@ -87,10 +87,10 @@ order-sync send-test-event --type carrier.paused
 ```
 
 A test event travels like any other event and is valid by the same schemas. Recognise it by its `source`,
-`/order-sync/test`; the `source` of a real event is `/order-sync`. Its `subject`, order, store, account and order source
-are called `test`. Each test event has a new `partitionkey`, of which it is the only event. So it disturbs no sequence,
-and no report or metric counts it. A subscriber that acts on events, such as one that sends texts to customers, should
-ignore events of this source in production.
+`/order-sync/test`; the `source` of a real event is `/order-sync`. Its `subject`, order, store and account are called
+`test`. The order's source is `platform`, or that of the option `--source`. Each test event has a new `partitionkey`, of
+which it is the only event. So it disturbs no sequence, and no report or metric counts it. A subscriber that acts on
+events, such as one that sends texts to customers, should ignore events of this source in production.
 """
 
 

@@ -80,7 +80,9 @@ def _distinct(values: Sequence[Any]) -> Iterator[Any]:
 # --- test events ------------------------------------------------------------------------------------------------------
 
 
-def data_of_test(kind: EventType, status: DeliveryStatus | None, delivery: str, now: datetime) -> EventData:
+def data_of_test(
+    kind: EventType, status: DeliveryStatus | None, source: str, delivery: str, now: datetime
+) -> EventData:
     """Return the data of a test event: a sample of the type, about an order, a store and an account called `test`.
 
     With a status, the data are those of a sample with this status, or of another sample that then gets the status.
@@ -88,8 +90,9 @@ def data_of_test(kind: EventType, status: DeliveryStatus | None, delivery: str, 
     found = [each["document"] for each in samples("events") if each["document"]["type"] == kind]
     sample = next((each for each in found if each["data"].get("status") == status), found[0])
     nothing = {
-        **dict.fromkeys(("order_id", "order_source", "store_id", "carrier"), TEST_SUBJECT),
+        **dict.fromkeys(("order_id", "store_id", "carrier"), TEST_SUBJECT),
         **dict.fromkeys(("occurred_at", "observed_at", "since"), now),
+        "order_source": source,
         "delivery_id": delivery,
         "sequence": 1,
     }

@@ -22,10 +22,11 @@ def test_a_test_event_is_recorded_like_any_other_event(command_line: CommandLine
 
 
 def test_a_test_event_has_the_requested_type_and_status(command_line: CommandLine) -> None:
-    result = command_line("send-test-event", "--type", "delivery.updated", "--status", "returning")
+    result = command_line("send-test-event", "--type", "delivery.updated", "--status", "returning", "--source", "shop")
     (event,) = command_line("events", "--order", "test").documents
     assert result.out == f"{event['id']} delivery.updated from /order-sync/test\n"
-    assert (event["type"], event["data"]["status"]) == ("delivery.updated", "returning")
+    data = event["data"]
+    assert (event["type"], data["status"], data["order_source"]) == ("delivery.updated", "returning", "shop")
 
 
 def test_an_event_of_an_account_has_no_status(command_line: CommandLine) -> None:

@@ -19,7 +19,7 @@ MODELS = {"delivery": DeliveryEvent, "order": OrderEvent, "carrier": CarrierEven
 
 def written(kind: EventType, status: DeliveryStatus | None = None) -> dict[str, Any]:
     """Return the data as they are published, after a check that they are valid."""
-    data = data_of_test(kind, status, DELIVERY, NOW)
+    data = data_of_test(kind, status, "shop", DELIVERY, NOW)
     assert type(data) in DATA_SCHEMAS
     document = data.model_dump(mode="json")
     assert list(Draft202012Validator(SCHEMAS[type(data)]).iter_errors(document)) == []
@@ -28,8 +28,8 @@ def written(kind: EventType, status: DeliveryStatus | None = None) -> dict[str, 
 
 @pytest.mark.parametrize("kind", EventType)
 def test_every_type_has_data_about_nothing_that_exists(kind: EventType) -> None:
-    data, known = written(kind), {"order_id": "test", "order_source": "test", "store_id": "test", "carrier": "test"}
-    assert type(data_of_test(kind, None, DELIVERY, NOW)) is MODELS[kind.partition(".")[0]]
+    data, known = written(kind), {"order_id": "test", "order_source": "shop", "store_id": "test", "carrier": "test"}
+    assert type(data_of_test(kind, None, "shop", DELIVERY, NOW)) is MODELS[kind.partition(".")[0]]
     assert {name: data[name] for name in known if name in data} == {name: known[name] for name in known if name in data}
     assert (data.get("delivery_id", DELIVERY), data.get("sequence", 1)) == (DELIVERY, 1)
     times = {data[name] for name in ("occurred_at", "observed_at", "since") if data.get(name)}

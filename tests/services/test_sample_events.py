@@ -13,7 +13,7 @@ def on_the_stream(simulation: Simulation) -> list[dict[str, Any]]:
 
 
 def send(simulation: Simulation, kind: EventType = EventType.STATUS_CHANGED) -> str:
-    return simulation.container.sample_events.send(kind, None)
+    return simulation.container.sample_events.send(kind, None, "platform")
 
 
 def test_each_test_event_is_published_once_and_is_the_first_of_its_key(simulation: Simulation) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Kind = typer.Option(EventType.STATUS_CHANGED, "--type", help="The type of the event.")
 Status = typer.Option(None, help="The status of the delivery; by default that of a sample.")
+Source = typer.Option("platform", help="The platform of the order.")
 
 
 @app.command(rich_help_panel=RUN)
@@ -39,12 +40,13 @@ def send_test_event(
     *,
     kind: EventType = Kind,
     status: DeliveryStatus | None = Status,
+    source: str = Source,
     as_json: bool = Json,
 ) -> None:
     """Send a test event to every subscriber, about an order `test` that does not exist."""
     if status is not None and not kind.startswith("delivery."):
         fail(f"an event {kind} has no status")
-    identity = open_container().sample_events.send(kind, status)
+    identity = open_container().sample_events.send(kind, status, source)
     about = {"id": identity, "type": kind, "source": TEST_SOURCE, "subject": TEST_SUBJECT}
     report(f"{identity} {kind} from {TEST_SOURCE}", about, as_json=as_json)
 

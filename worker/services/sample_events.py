@@ -20,9 +20,12 @@ class SampleEvents:
     queue: TaskQueue
     clock: Clock
 
-    def send(self, kind: EventType, status: DeliveryStatus | None) -> str:
-        """Send a test event of this type, with this status or that of a sample; return its id."""
+    def send(self, kind: EventType, status: DeliveryStatus | None, source: str) -> str:
+        """Send a test event of this type, with this status or that of a sample; return its id.
+
+        `source` is the platform whose order the event is about.
+        """
         key, now = str(uuid4()), self.clock()
-        self.database.write(outbox.add_test, kind, key, data_of_test(kind, status, key, now), now)
+        self.database.write(outbox.add_test, kind, key, data_of_test(kind, status, source, key, now), now)
         self.queue.send([publish_task()])
         return event_id(key, 1)
