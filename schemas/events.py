@@ -181,7 +181,7 @@ class DeliveryEvent(_Model):
     detail: Detail | str | None = None
     """What refines the status."""
     final: bool = False
-    """Whether the delivery has ended. Only `delivery.reopened` follows, in rare cases."""
+    """Whether the delivery has ended. It goes on only after a `delivery.reopened`."""
     reason: Reason | str | None = None
     """Why the attempt or the delivery ended, or why something was refused."""
     reason_text: AttentionReason | Conflict | str | None = None
