@@ -46,8 +46,8 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
         for data in [CREATED, CREATED, {**CREATED, "status": "pickup_arrived"}]:
             refresh(one if one.apply(data) else None)
     assert [line.split()[2:] for line in out.getvalue().splitlines()] == [
-        ["2011", "deliverit", "created"],
-        ["2011", "deliverit", "pickup_arrived"],
+        ["2010", "deliverit", "created"],
+        ["2010", "deliverit", "pickup_arrived"],
     ]
 
 

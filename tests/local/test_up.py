@@ -55,7 +55,7 @@ def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -
     (line,) = [line for line in shown.splitlines() if line.startswith("Redis")]
     assert line.startswith("Redis   redis://default:***@127.0.0.1:")
     names = [line.partition(" ")[0] for line in shown.splitlines()]
-    assert names[names.index("Redis") :][:6] == ["Redis", "Web", "Desk", "Flower", "Logs", "Press"]
+    assert names[names.index("Redis") :][:7] == ["Redis", "Web", "Desk", "Flower", "Logs", "Use", "Press"]
     created = [tmp_path / "var", *(tmp_path / "var").rglob("*")]
     assert {"order-sync.db", "up.lock", "redis.conf", "log"} <= {path.name for path in created}
     modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in created}

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import fakeredis
@@ -22,8 +21,8 @@ from worker.database import callbacks, deliveries
 from worker.database.callbacks import StoredCallback
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery
-from worker.local import demo
 from worker.local.demo.orders import Sample, placed
+from worker.local.samples import sample_file
 from worker.web import count_answers, create_web_app
 from worker.web.operators import create_desk_app
 
@@ -35,7 +34,7 @@ T = TypeVar("T")
 ENVIRONMENT = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "BROKER_URL": "memory://",
-    "STORES_FILE": str(Path(demo.__file__).parent / "stores.toml"),
+    "STORES_FILE": str(sample_file("stores.toml")),
     "CARRIERS__CERVO__TOKEN": "sandbox-cervo-token",
     "CARRIERS__BORZO__TOKEN": "sandbox-borzo-token",
     "CARRIERS__BORZO__CALLBACK_SECRET": SECRET,
