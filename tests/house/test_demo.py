@@ -1,6 +1,8 @@
 """The demo: its settings, and its display on a wide terminal, on a narrow one and without one."""
 
 import json
+from contextlib import closing
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -9,11 +11,14 @@ from rich.console import Console
 
 from schemas.messages import read_message
 from schemas.status import DeliveryStatus
+from tests.services.simulation import Simulation
 from worker.config.settings import load
+from worker.database import deliveries, write_backs
 from worker.local.demo import CHANGE_NOT_SENT, apply_event, environment
 from worker.local.demo.orders import SAMPLES, first_message, next_message
 from worker.local.demo.show import OrderView, display, table
 
+ROOT = Path(__file__).resolve().parents[2]
 CREATED = {"status": "created", "detail": None, "carrier": "deliverit", "courier": None}
 
 
@@ -24,6 +29,20 @@ def test_the_demo_reads_no_setting_of_its_user(monkeypatch: pytest.MonkeyPatch, 
     settings = load(environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555))
     assert (settings.broker, settings.bus) == ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0")
     assert sorted(settings.accounts) == ["borzo", "cervo", "deliverit"]
+
+
+def test_the_order_of_the_documents_is_free_in_the_demo_and_gets_a_courier_there(tmp_path: Path) -> None:
+    ours = environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555)
+    wanted = {name.removeprefix("ORDER_SYNC_"): value for name, value in ours.items() if "_ORDERING__" in name}
+    with closing(Simulation(tmp_path, **wanted)) as simulation:
+        for each in SAMPLES:
+            simulation.put(first_message(each))
+        simulation.put((ROOT / "docs" / "order-placed.json").read_bytes())
+        simulation.work()
+        (delivery,) = simulation.container.database.read(deliveries.find, "2011")
+        assert (delivery.status, delivery.carrier) == (DeliveryStatus.CREATED, "deliverit")
+        tomorrow = simulation.now + timedelta(days=1)
+        assert simulation.container.database.read(write_backs.count_waiting, tomorrow) == 0
 
 
 @pytest.mark.parametrize("width", [40, 80, 95, 125, 200])
