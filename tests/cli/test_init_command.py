@@ -44,10 +44,12 @@ def test_without_a_carrier_the_settings_are_those_of_the_sandbox(command_line: C
     assert {name: account.base_url for name, account in settings.accounts.items()} == dict.fromkeys(KINDS, SANDBOX)
     assert settings.accounts["borzo"].token.get_secret_value() == sandbox.borzo_token  # type: ignore[attr-defined]
     assert read_stores(Path("stores.toml")) == read_stores(sample_file("stores.toml"))
+    assert settings.public_url == f"http://{settings.web_address}"
+    assert init.SANDBOX.endswith(f" {settings.public_url}/callbacks/borzo")
     (key,) = settings.sources_by_key
     assert (len(key), settings.sources_by_key[key]) == (64, "platform")
     commands = [line.split("#")[0].strip() for line in written.lines if line.startswith("  ")]
-    assert commands == ["order-sync sandbox", "order-sync up", "order-sync sample-order | order-sync place -"]
+    assert commands == [init.SANDBOX, "order-sync up", "order-sync sample-order | order-sync place -"]
 
 
 def test_for_a_carrier_the_values_to_fill_in_are_named(command_line: CommandLine) -> None:

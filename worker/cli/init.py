@@ -12,8 +12,9 @@ from worker.cli.base import RUN, Json, app, console, fail, report
 
 CARRIERS = ("borzo", "cervo", "deliverit")
 PRIVATE = frozenset({".env"})
+SANDBOX = "order-sync sandbox --borzo-callback http://127.0.0.1:8000/callbacks/borzo"
 SANDBOX_NEXT = (
-    ("order-sync sandbox", "the simulated carriers, in another shell"),
+    (SANDBOX, "the simulated carriers, in another shell"),
     ("order-sync up", "everything else; Ctrl-C stops it"),
     ("order-sync sample-order | order-sync place -", "in a third shell; then `order-sync show 2011`"),
 )
@@ -54,7 +55,7 @@ def _advise(carriers: Collection[str], to_fill_in: Collection[str]) -> None:
     if carriers:
         console.print(f"  $EDITOR .env stores.toml    # to fill in: {', '.join(to_fill_in)}")
     for command, purpose in NEXT if carriers else SANDBOX_NEXT:
-        console.print(f"  {command:<46}# {purpose}")
+        console.print(f"  {command:<78}# {purpose}")
 
 
 def _write(name: str, text: str) -> bool:

@@ -28,7 +28,8 @@ HEAD = """\
 """
 AT_THE_SANDBOX = """
 # These accounts are at the sandbox, which simulates the carriers: `order-sync sandbox`. For real couriers, remove every
-# BASE_URL, and replace the credentials with your own.
+# BASE_URL, replace the credentials with your own, and set PUBLIC_URL to the address at which carriers reach you.
+ORDER_SYNC_PUBLIC_URL=http://127.0.0.1:8000
 """
 
 
