@@ -16,7 +16,7 @@ from worker.config.settings import NO_REDIS
 from worker.database import callbacks
 from worker.database.database import Database
 from worker.local.samples import sample_file
-from worker.local.supervisor import lock_file
+from worker.local.supervisor import free_port, lock_file
 
 FOREIGN = "the account deliverit has the zone Europe/Copenhagen, but its stores have Asia/Tokyo: set its TIMEZONE"
 
@@ -113,7 +113,10 @@ def test_a_check_names_the_proxy_of_an_account_without_its_password(command_line
     command_line.set(HTTPS_PROXY="http://user:s3cret@127.0.0.1:1", NO_PROXY="api.example")
     command_line.set(ORDERING__BASE_URL="https://api.example:1", ORDERING__API_KEY="k")
     lines = command_line("check").lines
-    assert "FAIL  carrier deliverit through the proxy 127.0.0.1:1: Unavailable not sent: ConnectError" in lines
+    assert (
+        "FAIL  carrier deliverit through the proxy 127.0.0.1:1: not sent: ConnectError: look at "
+        "ORDER_SYNC_CARRIERS__DELIVERIT__BASE_URL (https://butik.deliverit.dk), the DNS, the proxy and the firewall"
+    ) in lines
     assert lines[-1].startswith("FAIL  platform: Unavailable")
 
 
@@ -315,3 +318,39 @@ def test_a_check_writes_json(command_line: CommandLine) -> None:
         "ORDER_SYNC_PUBLIC_URL is not set: no callbacks come, and statuses are polled",
     )
     assert found["stores"][0] == "FAIL"
+
+
+@pytest.mark.usefixtures("carriers", "orders_on_bus")
+def test_a_check_names_the_credentials_that_a_carrier_does_not_accept(command_line: CommandLine) -> None:
+    command_line.set(CARRIERS__CERVO__RATE="1000/second")
+    command_line.set(
+        CARRIERS__CERVO__TOKEN="wrong", CARRIERS__BORZO__TOKEN="wrong", CARRIERS__DELIVERIT__PASSWORD="wrong"
+    )
+    lines = [line for line in command_line("check").lines if "carrier" in line]
+    assert lines == [
+        f"FAIL  carrier {name}: {fault}: look at the credentials ORDER_SYNC_CARRIERS__{name.upper()}__..."
+        for name, fault in {
+            "borzo": "invalid_auth_token",
+            "cervo": "HTTP 401: the token is not accepted",
+            "deliverit": "the account was rejected with status 401",
+        }.items()
+    ]
+
+
+@pytest.mark.usefixtures("orders_on_bus")
+def test_a_check_says_that_the_sandbox_does_not_run(command_line: CommandLine) -> None:
+    command_line.set(CARRIERS__DELIVERIT__BASE_URL=f"http://127.0.0.1:{free_port()}")
+    assert part(command_line("check"), "carrier deliverit") == (
+        "FAIL  carrier deliverit: not sent: ConnectError: "
+        "start `order-sync sandbox`, or remove ORDER_SYNC_CARRIERS__DELIVERIT__BASE_URL"
+    )
+
+
+@pytest.mark.usefixtures("carriers")
+def test_a_check_does_not_fail_because_a_rate_limit_is_used_up(
+    command_line: CommandLine, embedded_redis: Callable[..., AbstractContextManager[str]]
+) -> None:
+    with embedded_redis() as url:
+        command_line.set(REDIS_URL=url, CARRIERS__DELIVERIT__RATE="1/day")
+        lines = [part(command_line("check"), "carrier deliverit") for _ in range(2)]
+    assert lines[1] == "warn  carrier deliverit: the rate limit of this account is used up: check it again later"

@@ -11,11 +11,13 @@ import typer
 from rich.text import Text
 
 from worker.cli.base import RUN, Json, advice_on, app, console, duration, open_container, write_json
-from worker.errors import SettingsError
+from worker.errors import Postponed, SettingsError, Unavailable
+from worker.http.account import LOOPBACK
 
 if TYPE_CHECKING:
     from schemas.stores import Store
     from worker.bus.streams import Bus
+    from worker.carriers.account import CarrierAccount
     from worker.container import Container
     from worker.domain.setup import CheckResult
 
@@ -185,20 +187,34 @@ def _channels(services: "Container") -> dict[str, Check]:
     return {f"notify {name}": partial(each.send, title, body) for name, each in services.notifiers.items()}
 
 
-def _probe(services: "Container", name: str) -> str:
+def _probe(services: "Container", name: str) -> "CheckResult | str":
     from worker.carriers.abilities import VerifiesAccount
+    from worker.domain.setup import CheckResult, Level
 
     codec = services.codecs[name]  # without the stored facts of a log-in, because the database has its own check
-    metadata = codec.read_probe(services.gateway.send_one(name, codec.probe()))
-    if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(metadata)) is not None:
-        codec.read_verification(services.gateway.send_one(name, further))
+    try:
+        metadata = codec.read_probe(services.gateway.send_one(name, codec.probe()))
+        if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(metadata)) is not None:
+            codec.read_verification(services.gateway.send_one(name, further))
+    except Postponed as error:
+        return CheckResult(Level.WARN, f"{error}: check it again later")
+    except Unavailable as error:
+        raise SettingsError(f"{error}: {_advice_on_account(error, services.settings.accounts[name])}") from None
     return ", ".join(f"{key} {value}" for key, value in metadata.items())
+
+
+def _advice_on_account(error: Unavailable, account: "CarrierAccount") -> str:
+    settings = f"ORDER_SYNC_CARRIERS__{account.name.upper().replace('-', '_')}"
+    if error.account:
+        return f"look at the credentials {settings}__..."
+    if urlsplit(account.base_url).hostname in LOOPBACK:
+        return f"start `order-sync sandbox`, or remove {settings}__BASE_URL"
+    return f"look at {settings}__BASE_URL ({account.base_url}), the DNS, the proxy and the firewall"
 
 
 def _check_public_address(services: "Container") -> "CheckResult":
     """Prove that the public address reaches our web process, as far as this machine can see it."""
     from worker.domain.setup import CheckResult, Level
-    from worker.http.account import LOOPBACK
 
     url = services.settings.public_url
     if not url:

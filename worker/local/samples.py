@@ -101,7 +101,7 @@ def _variables(chosen: Collection[str], database_url: str, *, sandbox: bool) -> 
 def _line(variable: str, value: str, field: FieldInfo) -> str:
     """Return the line of a variable, below the first sentence of its description."""
     description = " ".join((field.description or "").split()).partition(". ")[0].rstrip(".")
-    comment = f"# {description}.\n" if description and not variable.endswith("BASE_URL") else ""
+    comment = f"# {description}.\n" if description and not variable.endswith("__BASE_URL") else ""
     return f"{comment}{variable}={value and quote(value)}"
 
 
