@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -51,7 +52,8 @@ class Edge:
     """A web app and its container."""
 
     def __init__(self, database_url: str, **environment: str) -> None:
-        wanted = {**ENVIRONMENT, "DATABASE_URL": database_url, **environment}
+        # Not the settings of a user who works in the repository.
+        wanted = {"CONFIG": os.devnull, **ENVIRONMENT, "DATABASE_URL": database_url, **environment}
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
         self.app = create_app(settings)
         self.redis: Any = fakeredis.FakeRedis()
