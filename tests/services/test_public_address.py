@@ -100,8 +100,8 @@ def test_an_address_at_which_nothing_answers_is_reported(edge: Edge) -> None:
         ("502 Bad Gateway", "reaches a proxy, which answers 502: start the web process; "),
         ("401 Unauthorized", "answers 401: carriers have no password for the proxy; "),
         ("301 Moved", "answers with a redirect (301), which carriers may not follow; "),
-        ("404 Not Found", "is answered by another server (404): if it is the proxy, "),
-        ("200 OK", "is answered by another server (200): if it is the proxy, "),
+        ("404 Not Found", "is answered by another server (404): correct ORDER_SYNC_PUBLIC_URL or, at the proxy, "),
+        ("200 OK", "is answered by another server (200): correct ORDER_SYNC_PUBLIC_URL or, at the proxy, "),
     ],
 )
 def test_an_answer_that_our_web_process_did_not_sign_is_explained(

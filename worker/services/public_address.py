@@ -108,4 +108,4 @@ def _explain(reply: Reply) -> str:
         return f"answers {reply.status}: carriers have no password for the proxy; {PROXY}"
     if 300 <= reply.status < 400:  # noqa: PLR2004 - the redirects
         return f"answers with a redirect ({reply.status}), which carriers may not follow; {PROXY}"
-    return f"is answered by another server ({reply.status}): if it is the proxy, {PROXY}"
+    return f"is answered by another server ({reply.status}): correct ORDER_SYNC_PUBLIC_URL or, at the proxy, {PROXY}"
