@@ -25,6 +25,7 @@ CREATED = {"status": "created", "detail": None, "carrier": "deliverit", "courier
 def test_the_demo_reads_no_setting_of_its_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     Path("order-sync.toml").write_text('broker_url = "redis://somewhere/0"\n')
+    Path(".env").write_text("ORDER_SYNC_CARRIERS__BORZO_2__KIND=borzo\nORDER_SYNC_CARRIERS__BORZO_2__TOKEN=real\n")
     monkeypatch.setenv("ORDER_SYNC_BUS_URL", "redis://elsewhere/0")
     settings = load(environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555))
     assert (settings.broker, settings.bus) == ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0")
