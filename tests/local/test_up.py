@@ -15,7 +15,15 @@ from worker.local.supervisor import free_port
 ORDER_SYNC = Path(sys.executable).parent / "order-sync"
 
 
-def run_up(folder: Path, **settings: str) -> str:
+def read_by_a_shell(path: Path) -> dict[str, str]:
+    """Read the file with the addresses in another shell; return its variables."""
+    assert path.stat().st_mode & 0o777 == 0o600
+    command = ["sh", "-c", '. "$1"; env | grep ^ORDER_SYNC_', "sh", str(path)]
+    shown = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True).stdout
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+def run_up(folder: Path, while_running: Callable[[], object] = lambda: None, **settings: str) -> str:
     """Run `up` until everything is started, and end it; return what it wrote."""
     variables = {
         "WEB_ADDRESS": f"127.0.0.1:{free_port()}",
@@ -43,6 +51,7 @@ def run_up(folder: Path, **settings: str) -> str:
         for line in process.stdout:
             written.append(line)
             if "Press Ctrl-C" in line:
+                while_running()
                 process.send_signal(signal.SIGTERM)
                 break
         written += process.stdout
@@ -51,11 +60,15 @@ def run_up(folder: Path, **settings: str) -> str:
 
 
 def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -> None:
-    shown = run_up(tmp_path)
+    chosen: dict[str, str] = {}
+    shown = run_up(tmp_path, lambda: chosen.update(read_by_a_shell(tmp_path / "var" / "settings.sh")))
     (line,) = [line for line in shown.splitlines() if line.startswith("Redis")]
     assert line.startswith("Redis   redis://default:***@127.0.0.1:")
     names = [line.partition(" ")[0] for line in shown.splitlines()]
-    assert names[names.index("Redis") :][:6] == ["Redis", "Web", "Desk", "Flower", "Logs", "Press"]
+    assert names[names.index("Redis") :][:7] == ["Redis", "Web", "Desk", "Flower", "Logs", "Use", "Press"]
+    for name in ("Web", "Desk", "Flower"):
+        assert f"{name:8}http://{chosen[f'ORDER_SYNC_{name.upper()}_ADDRESS']}" in shown.splitlines()
+    assert line.partition("@")[2] == chosen["ORDER_SYNC_REDIS_URL"].partition("@")[2]
     created = [tmp_path / "var", *(tmp_path / "var").rglob("*")]
     assert {"order-sync.db", "up.lock", "redis.conf", "log"} <= {path.name for path in created}
     modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in created}
