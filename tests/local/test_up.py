@@ -1,4 +1,4 @@
-"""`order-sync up` in an empty folder: it shows no password, and leaves nothing that others can read."""
+"""`order-sync up` and `demo` in an empty folder: they show no password, and leave nothing that others can read."""
 
 import os
 import signal
@@ -17,6 +17,11 @@ ORDER_SYNC = Path(sys.executable).parent / "order-sync"
 
 def run_up(folder: Path, **settings: str) -> str:
     """Run `up` until everything is started, and end it; return what it wrote."""
+    return run("up", folder, until="Press Ctrl-C", code=0, **settings)
+
+
+def run(command: str, folder: Path, *, until: str, code: int, **settings: str) -> str:
+    """Run a command until it has written a text, and end it; return what it wrote. It must end with this exit code."""
     variables = {
         "WEB_ADDRESS": f"127.0.0.1:{free_port()}",
         "DESK_ADDRESS": f"127.0.0.1:{free_port()}",
@@ -30,7 +35,7 @@ def run_up(folder: Path, **settings: str) -> str:
         **{f"ORDER_SYNC_{key}": value for key, value in variables.items()},
     }
     with subprocess.Popen(
-        [ORDER_SYNC, "up"],
+        [ORDER_SYNC, command],
         umask=0o022,
         cwd=folder,
         env=environ,
@@ -42,11 +47,11 @@ def run_up(folder: Path, **settings: str) -> str:
         written = []
         for line in process.stdout:
             written.append(line)
-            if "Press Ctrl-C" in line:
+            if until in line:
                 process.send_signal(signal.SIGTERM)
                 break
         written += process.stdout
-    assert process.returncode == 0, written
+    assert process.returncode == code, written
     return "".join(written)
 
 
@@ -56,11 +61,21 @@ def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -
     assert line.startswith("Redis   redis://default:***@127.0.0.1:")
     names = [line.partition(" ")[0] for line in shown.splitlines()]
     assert names[names.index("Redis") :][:6] == ["Redis", "Web", "Desk", "Flower", "Logs", "Press"]
-    created = [tmp_path / "var", *(tmp_path / "var").rglob("*")]
-    assert {"order-sync.db", "up.lock", "redis.conf", "log"} <= {path.name for path in created}
+    check_private(tmp_path, "order-sync.db", "up.lock", "redis.conf", "log")
+
+
+def check_private(folder: Path, *names: str) -> None:
+    """Check that files with these names were created, and that nothing is readable for others."""
+    created = [folder / "var", *(folder / "var").rglob("*")]
+    assert {*names} <= {path.name for path in created}
     modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in created}
     readable = [path.name for path in created if path.stat().st_mode & 0o077]
     assert (modes, readable) == ({True: 0o700, False: 0o600}, [])
+
+
+def test_what_the_demo_creates_belongs_to_its_owner_alone(tmp_path: Path) -> None:
+    run("demo", tmp_path, until="Starting", code=130)
+    check_private(tmp_path, "demo.lock")
 
 
 def test_up_shows_no_password_of_a_configured_redis(

@@ -93,7 +93,7 @@ class SystemHealth:
     clock: Clock
 
     def measure(self) -> SystemState:
-        """Return the state of all parts now. Read both parts of Redis at once, so that a hanging one is awaited once."""
+        """Return the state of all parts now. Both parts of Redis are read at once, so a hanging one is awaited once."""
         with ThreadPoolExecutor(1) as other:
             reading = other.submit(self._breakers)
             now, stored, lags = self._stored_and_lags()
