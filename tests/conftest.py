@@ -40,7 +40,7 @@ REDIS_DEFAULT = "redis://127.0.0.1:6379/0"
 MAY_CREATE = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
 CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
 FIRST_POSITION = "SELECT setval(pg_get_serial_sequence('event', 'position'), 1, false)"
-START_SECONDS = 15
+START_SECONDS = 60
 
 # Every commit of an SQLite database waits for its disk, and memory answers at once.
 MEMORY = Path("/dev/shm")
