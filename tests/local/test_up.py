@@ -15,12 +15,28 @@ from worker.local.supervisor import free_port
 ORDER_SYNC = Path(sys.executable).parent / "order-sync"
 
 
-def run_up(folder: Path, **settings: str) -> str:
+def read_by_a_shell(path: Path) -> dict[str, str]:
+    """Read the file with the addresses in another shell; return its variables."""
+    assert path.stat().st_mode & 0o777 == 0o600
+    command = ["sh", "-c", '. "$1"; env | grep ^ORDER_SYNC_', "sh", str(path)]
+    shown = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True).stdout
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+def run_up(folder: Path, while_running: Callable[[], object] = lambda: None, **settings: str) -> str:
     """Run `up` until everything is started, and end it; return what it wrote."""
-    return run("up", folder, until="Press Ctrl-C", code=0, **settings)
+    return run("up", folder, while_running, until="Press Ctrl-C", code=0, **settings)
 
 
-def run(command: str, folder: Path, *, until: str, code: int, **settings: str) -> str:
+def run(
+    command: str,
+    folder: Path,
+    while_running: Callable[[], object] = lambda: None,
+    *,
+    until: str,
+    code: int,
+    **settings: str,
+) -> str:
     """Run a command until it has written a text, and end it; return what it wrote. It must end with this exit code."""
     variables = {
         "WEB_ADDRESS": f"127.0.0.1:{free_port()}",
@@ -48,6 +64,7 @@ def run(command: str, folder: Path, *, until: str, code: int, **settings: str) -
         for line in process.stdout:
             written.append(line)
             if until in line:
+                while_running()
                 process.send_signal(signal.SIGTERM)
                 break
         written += process.stdout
@@ -56,11 +73,15 @@ def run(command: str, folder: Path, *, until: str, code: int, **settings: str) -
 
 
 def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -> None:
-    shown = run_up(tmp_path)
+    chosen: dict[str, str] = {}
+    shown = run_up(tmp_path, lambda: chosen.update(read_by_a_shell(tmp_path / "var" / "settings.sh")))
     (line,) = [line for line in shown.splitlines() if line.startswith("Redis")]
     assert line.startswith("Redis   redis://default:***@127.0.0.1:")
     names = [line.partition(" ")[0] for line in shown.splitlines()]
-    assert names[names.index("Redis") :][:6] == ["Redis", "Web", "Desk", "Flower", "Logs", "Press"]
+    assert names[names.index("Redis") :][:7] == ["Redis", "Web", "Desk", "Flower", "Logs", "Use", "Press"]
+    for name in ("Web", "Desk", "Flower"):
+        assert f"{name:8}http://{chosen[f'ORDER_SYNC_{name.upper()}_ADDRESS']}" in shown.splitlines()
+    assert line.partition("@")[2] == chosen["ORDER_SYNC_REDIS_URL"].partition("@")[2]
     check_private(tmp_path, "order-sync.db", "up.lock", "redis.conf", "log")
 
 
