@@ -28,6 +28,7 @@ from schemas.events import EventType
 from schemas.status import AttentionReason, CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 from worker.carriers.account import CarrierAccount
 from worker.cli import app
+from worker.config.settings import load
 from worker.domain.lifecycle.alarms import ATTENTION
 from worker.domain.lifecycle.amendment import NOT_CARRIED
 from worker.local.supervisor import procfile
@@ -246,6 +247,23 @@ def test_a_container_has_limits_of_its_log_and_of_its_resources(name: str) -> No
 @pytest.mark.parametrize("name", ["worker", "web"])
 def test_a_container_that_is_scaled_has_no_name_and_no_port_of_the_host(name: str) -> None:
     assert COMPOSE["services"][name].keys() & {"container_name", "ports"} == set()
+
+
+@pytest.mark.parametrize("name", ["migrate", *SERVING])
+def test_the_settings_of_a_container_are_valid_with_its_own_secrets(name: str, tmp_path: Path) -> None:
+    values = {
+        "order-sync.toml": '[carriers.borzo]\ntoken = "a-token"\n',
+        "database_url": "postgresql://order_sync:a-password@postgres/order_sync\n",
+        "redis_url": "redis://order-sync:a-password@redis:6379/0\n",
+        "flower_password": "a-password\n",
+    }
+    service = COMPOSE["services"][name]
+    for secret in service["secrets"]:
+        (tmp_path / secret).write_text(values[secret])
+    environment = {key: value.replace("/run/secrets", str(tmp_path)) for key, value in service["environment"].items()}
+    settings = load(environment)
+    assert settings.broker == "redis://order-sync:a-password@redis:6379/0"
+    assert list(settings.accounts) == ([] if name == "flower" else ["borzo"])
 
 
 def test_every_secret_of_a_container_is_a_file_and_is_declared() -> None:
