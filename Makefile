@@ -33,7 +33,8 @@ check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest -n auto --dist worksteal -q
 
-check-long: check ## check everything, and that the tests notice when a guarantee is taken out of the code
+check-long: check ## check everything with more examples, and that the tests notice when a guarantee is taken away
+	@$(BIN)/pytest -n auto --dist worksteal -q -m hypothesis --hypothesis-profile thorough
 	@$(BIN)/python -m tests.mutants.run
 	@$(MAKE) --no-print-directory troubles
 

@@ -38,8 +38,8 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_but_the_source_and_the_locks_is_admitted(context: Path) -> None:
     # A client of Docker always sends the Dockerfile and .dockerignore.
     assert sorted(path.name for path in context.iterdir()) == [
-        ".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "Procfile", "README.md", "deploy", "pyproject.toml",
-        "schemas", "tasks", "worker",
+        ".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "Procfile", "README.md", "deploy", "examples",
+        "pyproject.toml", "schemas", "tasks", "worker",
     ]  # fmt: skip
     assert sorted(path.name for path in (context / "deploy").iterdir()) == ["build.lock", "requirements.lock"]
     assert list(context.rglob("__pycache__")) == []
@@ -53,7 +53,8 @@ def test_the_wheel_is_built_from_the_admitted_files_and_contains_every_file_of_t
     )
     assert built.returncode == 0, built.stderr
     (wheel,) = (context / "dist").glob("*.whl")
-    packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    target = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    packages = target["packages"]
     expected = {
         str(path.relative_to(context))
         for package in packages
@@ -62,7 +63,7 @@ def test_the_wheel_is_built_from_the_admitted_files_and_contains_every_file_of_t
     }
     assert {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name} == {
         *expected,
-        "worker/Procfile",
+        *target["force-include"].values(),
     }
 
 

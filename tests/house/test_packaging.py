@@ -399,9 +399,9 @@ def test_no_file_names_a_machine_or_a_package_host(tracked: list[Path]) -> None:
     assert found == []
 
 
-def test_the_files_of_the_demo_are_not_ignored() -> None:
+def test_the_samples_are_not_ignored() -> None:
     ignored = subprocess.run(
-        ["git", "check-ignore", "worker/local/demo/stores.toml", "docs/order-placed.json", "requirements.lock"],
+        ["git", "check-ignore", "examples/stores.toml", "docs/order-placed.json", "requirements.lock"],
         cwd=ROOT,
         capture_output=True,
         text=True,
