@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 LOCK = requirements.lock
+COMPILED = --quiet --universal --no-annotate --no-header --python-version 3.11
 BIN = .venv/bin
 READY = .venv/.ready
 # These end with Ctrl-C: the shell waits until the program has cleaned up, and make reports no error.
@@ -11,7 +12,7 @@ OR_ENDED = || [ $$? -eq 130 ]
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check check-long troubles chaos bench bench-long format docs pictures site lock clean
+.PHONY: help demo up test check check-long troubles chaos bench bench-long format docs pictures site lock image-locks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,10 +69,17 @@ pictures: $(READY) ## draw the pictures in docs/images and the table of transiti
 site: $(READY) ## build the pages as a web site in site/, with strict links
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-lock: $(READY) ## update the versions in requirements.lock (needs uv)
+lock: $(READY) ## update the versions in requirements.lock, and the locks of the image (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
-	@uv pip compile --quiet --upgrade --universal --no-annotate --no-header --python-version 3.11 \
-		--extra local --extra otel --group dev --output-file $(LOCK) pyproject.toml
+	@uv pip compile $(COMPILED) --upgrade --extra local --extra otel --group dev --output-file $(LOCK) pyproject.toml
+	@$(MAKE) --no-print-directory image-locks
+
+# The same versions with their hashes: what the image contains, and what builds its wheel.
+image-locks:
+	@uv pip compile $(COMPILED) --generate-hashes --constraint $(LOCK) --extra otel \
+		--output-file deploy/requirements.lock pyproject.toml
+	@echo hatchling | uv pip compile $(COMPILED) --generate-hashes --constraint $(LOCK) \
+		--output-file deploy/build.lock -
 
 clean: ## remove everything that can be rebuilt; var/ (with the database) stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site var/demo

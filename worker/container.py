@@ -62,6 +62,7 @@ from worker.services.outcomes import Outcomes
 from worker.services.public_address import PublicAddress
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
+from worker.services.restoration import Restoration
 from worker.services.retention import Ages, Retention
 from worker.services.sample_events import SampleEvents
 from worker.services.sweep import Sweep
@@ -477,6 +478,11 @@ class Container:
     def operations(self) -> Operations:
         """The service for what an operator does about accounts, stores and dead letters."""
         return Operations(self.database, self.bus, self.settings.ordering.project, self.clock)
+
+    @cached_property
+    def restoration(self) -> Restoration:
+        """The service that makes a restored database continue beside a newer bus."""
+        return Restoration(self.database, self.bus, self.lost_commits, self.ingest, self.operations, self.relay)
 
     @cached_property
     def worker_heartbeats(self) -> WorkerHeartbeats:

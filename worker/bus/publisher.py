@@ -104,12 +104,12 @@ class Publisher:
             return ""
         return _place(info.get("max-deleted-entry-id", b"0-0"))
 
-    def published_after(self, database: str, place: str) -> list[PublishedEvent]:
+    def published_after(self, database: str, place: str, examined: int | None = EXAMINED) -> list[PublishedEvent]:
         """Return the events after the id `place`: for each key, only the last event that this database has published.
 
-        Only the newest `EXAMINED` entries are examined.
+        Only the newest `examined` entries are examined; None means all.
         """
-        entries: Any = self._redis.xrevrange(self._stream, min=_entry_id(place), count=EXAMINED)
+        entries: Any = self._redis.xrevrange(self._stream, min=_entry_id(place), count=examined)
         found = {identity: event for identity, fields in entries if (event := _read_event(fields))}
         found.pop(_entry_id(place).encode(), None)
         if not found:

@@ -124,6 +124,11 @@ class Bus:
             if "BUSYGROUP" not in str(error):
                 raise
 
+    def read_again(self) -> None:
+        """Let the group read the whole orders stream again, also what it has acknowledged."""
+        self.create_group()
+        self._redis.xgroup_setid(self.orders, GROUP, "0")
+
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         """Acknowledge entries that are stored."""
         if entries:

@@ -143,6 +143,11 @@ def has_unpublished(connection: Connection) -> bool:
     return connection.scalar(_FIRST_UNPUBLISHED) is not None
 
 
+def newest_time(connection: Connection) -> datetime | None:
+    """Return when the newest event was stored; None when there is no event."""
+    return connection.scalar(select(EVENT.c.created_at).order_by(EVENT.c.position.desc()).limit(1))
+
+
 def newest(connection: Connection, key: str) -> str | None:
     """Return the body of the newest event of a key; None if the key has no event."""
     return connection.scalar(select(EVENT.c.body).where(EVENT.c.key == key).order_by(EVENT.c.sequence.desc()).limit(1))
