@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from schemas.messages import Cancellation, Envelope, OrderRef
 from schemas.order import Order
 from schemas.requests import EVENT_TYPE, Accepted, DeliveryState, Problem, problem
+from schemas.samples import add_examples, sample_documents
 
 ORDERS, CANCEL, DELIVERY = "/orders", "/orders/{order_id}/cancel", "/deliveries/{order_id}"
 ANSWERS: dict[str, dict[int, str]] = {
@@ -54,6 +55,7 @@ DELIVERY_ID = "6f6a5e64-8a4e-5c5f-9f0b-1f1a2c3d4e5f"
 ORDER: dict[str, Any] = {
     "order_id": "2011",
     "store_id": "17",
+    "status": 7,
     "customer": {"name": "Mette Holm", "phone": "+4551234567"},
     "dropoff": {
         "street": "Hunderupvej 12",
@@ -73,7 +75,8 @@ EVENT: dict[str, Any] = {
     "type": "order.placed",
     "data": ORDER,
 }
-CANCELLATION = {"reason": "The customer changed their mind", "cancelled_by": "customer"}
+CANCELLATION = {"reason": "The customer changed their mind", "cancelled_by": "customer", "allow_paid": False}
+ACCEPTED = {"order_id": "2011", "delivery_id": DELIVERY_ID}
 STATE: dict[str, Any] = {
     "delivery_id": DELIVERY_ID,
     "order_id": "2011",
@@ -134,6 +137,9 @@ def _schemas() -> dict[str, Any]:
     cancellation = schemas["Cancellation"]
     # The address has the order's id.
     del cancellation["properties"]["order_id"], cancellation["required"]
+    states = [{**each["data"], "as_of": STATE["as_of"]} for each in sample_documents()]
+    refusals = [problem(status, DETAILS[status]).model_dump() for status in (422, 401, 409)]
+    add_examples(schemas.values(), schemas, [ACCEPTED, CANCELLATION, STATE, *states, *refusals])
     return schemas
 
 
@@ -182,10 +188,9 @@ def _show() -> dict[str, Any]:
 
 def _accepted() -> dict[str, Any]:
     location = {"description": "The address of the delivery", "schema": {"type": "string"}}
-    example = {"order_id": "2011", "delivery_id": DELIVERY_ID}
     return {
         "headers": {"Location": location},
-        "content": {"application/json": {"schema": _ref(Accepted), "example": example}},
+        "content": {"application/json": {"schema": _ref(Accepted), "example": ACCEPTED}},
     }
 
 

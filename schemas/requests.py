@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid5
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from schemas.events import NAMESPACE, DeliveryEvent, Timestamp
 from schemas.json_reader import MalformedError, read_object
@@ -26,10 +26,17 @@ class OtherSourceError(Exception):
     """A document names another source than that of the sender's key."""
 
 
-class Accepted(BaseModel):
+class Answer(BaseModel):
+    """Base of the answers. They are open, like events."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Accepted(Answer):
     """The answer to a message that is stored."""
 
     order_id: str
+    """The platform's id of the order."""
     delivery_id: str
     """The id that the delivery of this order has in every event."""
 
@@ -41,11 +48,13 @@ class DeliveryState(DeliveryEvent):
     """When the answer was given."""
 
 
-class Fault(BaseModel):
+class Fault(Answer):
     """A field at fault."""
 
     field: str
+    """The name of the field."""
     reason: str
+    """What is wrong with it."""
 
 
 TITLES = {
@@ -63,12 +72,15 @@ TITLES = {
 """The names of the statuses in RFC 9110. Those in Python's library depend on its version."""
 
 
-class Problem(BaseModel):
+class Problem(Answer):
     """Why a request is refused (RFC 9457)."""
 
     title: str
+    """The name of the status."""
     status: int
+    """The HTTP status of the answer."""
     detail: str
+    """Why the request is refused."""
     errors: list[Fault] = []
     """The fields at fault, if the answer is 422."""
 

@@ -37,6 +37,7 @@ from worker.resilience.call_journal import CallJournal
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
 from worker.resilience.rate_limiter import Outage, RateLimiter
+from worker.services import public_address
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
 from worker.services.backfill import Backfill
@@ -59,9 +60,12 @@ from worker.services.operations import Operations
 from worker.services.order_fetch import OrderFetch
 from worker.services.order_requests import OrderRequests
 from worker.services.outcomes import Outcomes
+from worker.services.public_address import PublicAddress
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
+from worker.services.restoration import Restoration
 from worker.services.retention import Ages, Retention
+from worker.services.sample_events import SampleEvents
 from worker.services.sweep import Sweep
 from worker.services.system_health import SystemHealth
 from worker.services.timeline import Timelines
@@ -144,11 +148,14 @@ class Container:
     @cached_property
     def gateway(self) -> Gateway:
         """The gateway, which sends all outgoing HTTP."""
+        url = self.settings.public_url
+        ours = {public_address.ACCOUNT: public_address.account(url)} if url else {}
+        proxy = self.settings.proxy_for(url)
         return Gateway(
-            self.api_accounts,
+            {**self.api_accounts, **ours},
             self.rate_limiter.acquire,
             self.clock,
-            proxies=self.proxies,
+            proxies={**self.proxies, **({public_address.ACCOUNT: proxy} if proxy else {})},
             ca_bundle=self.settings.ca_bundle,
         )
 
@@ -322,6 +329,11 @@ class Container:
         return CallbackGaps(self.database, self.terms, self.clock)
 
     @cached_property
+    def public_address(self) -> PublicAddress:
+        """The service that proves that the public address reaches our web process."""
+        return PublicAddress(self.database, self.gateway, self.settings.public_url, self.clock)
+
+    @cached_property
     def ingest(self) -> Ingest:
         """The service that stores incoming messages."""
         ordering = self.settings.ordering
@@ -396,6 +408,11 @@ class Container:
         return LostCommits(self.database, self.bus, self.queue, self.clock)
 
     @cached_property
+    def sample_events(self) -> SampleEvents:
+        """The service that sends test events."""
+        return SampleEvents(self.database, self.queue, self.clock)
+
+    @cached_property
     def relay(self) -> Relay:
         """The relay, which publishes the outbox."""
         return Relay(
@@ -464,6 +481,11 @@ class Container:
     def operations(self) -> Operations:
         """The service for what an operator does about accounts, stores and dead letters."""
         return Operations(self.database, self.bus, self.settings.ordering.project, self.clock)
+
+    @cached_property
+    def restoration(self) -> Restoration:
+        """The service that makes a restored database continue beside a newer bus."""
+        return Restoration(self.database, self.bus, self.lost_commits, self.ingest, self.operations, self.relay)
 
     @cached_property
     def worker_heartbeats(self) -> WorkerHeartbeats:

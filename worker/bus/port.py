@@ -18,6 +18,8 @@ from schemas.fields import CENTURY
 from worker.domain.delivery import OutgoingEvent
 
 GROUP = "order-sync"
+EXAMINED = 1000
+"""How many of the newest events are compared with the outbox."""
 REDIS, RABBITMQ = "Redis", "RabbitMQ"
 OUTAGES = (RedisError, AMQPError, OSError)
 """The errors that are raised while Redis or RabbitMQ is unreachable or cannot work."""
@@ -90,8 +92,11 @@ class EventPublisher(Protocol):
         has no event.
         """
 
-    def published_after(self, database: str, place: str) -> list[PublishedEvent]:
-        """Return the newest events after a place: for each key, only the last event of this database."""
+    def published_after(self, database: str, place: str, examined: int | None = EXAMINED) -> list[PublishedEvent]:
+        """Return the events after a place: for each key, only the last event that this database has published.
+
+        Only the newest `examined` entries are examined; None means all.
+        """
 
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the outbox position and the place of each event.
@@ -129,6 +134,9 @@ class Bus(Protocol):
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         """Acknowledge messages that are stored."""
+
+    def read_again(self) -> None:
+        """Let the next reader read every message again that the server still has."""
 
     def newest_orders(self, count: int) -> list[Entry]:
         """Return the newest incoming messages, newest first, as far as the server can show them."""

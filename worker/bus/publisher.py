@@ -11,12 +11,10 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
-from worker.bus.port import PublishedEvent, StreamMoved, newest_of, read_event, unpublished_keys
+from worker.bus.port import EXAMINED, PublishedEvent, StreamMoved, newest_of, read_event, unpublished_keys
 from worker.domain.delivery import OutgoingEvent
 
 GUARD_SECONDS = 30 * 24 * 3600
-EXAMINED = 1000
-"""How many of the newest entries are compared with the outbox."""
 
 _PUBLISH = """
 local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
@@ -90,12 +88,12 @@ class Publisher:
             return ""
         return _place(info.get("max-deleted-entry-id", b"0-0"))
 
-    def published_after(self, database: str, place: str) -> list[PublishedEvent]:
+    def published_after(self, database: str, place: str, examined: int | None = EXAMINED) -> list[PublishedEvent]:
         """Return the events after the id `place`: for each key, only the last event that this database has published.
 
-        Only the newest `EXAMINED` entries are examined.
+        Only the newest `examined` entries are examined; None means all.
         """
-        entries: Any = self._redis.xrevrange(self._stream, min=_entry_id(place), count=EXAMINED)
+        entries: Any = self._redis.xrevrange(self._stream, min=_entry_id(place), count=examined)
         found = {identity: event for identity, fields in entries if (event := read_event(fields.get(b"event", b"")))}
         found.pop(_entry_id(place).encode(), None)
         if not found:

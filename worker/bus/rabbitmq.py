@@ -93,6 +93,9 @@ class Bus:
         for reader in self._readers.values():
             reader.acknowledge(entries)
 
+    def read_again(self) -> None:
+        """Do nothing: a message that was acknowledged is gone."""
+
     def newest_orders(self, count: int) -> list[Entry]:  # noqa: ARG002 - the port's signature
         """Return nothing: a queue shows a message only to the reader that takes it."""
         return []

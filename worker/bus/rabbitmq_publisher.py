@@ -10,16 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from worker.bus.port import PublishedEvent, read_event, unpublished_keys
+from worker.bus.port import EXAMINED, PublishedEvent, read_event, unpublished_keys
 from worker.bus.rabbitmq_session import Outgoing, Session
 from worker.domain.delivery import OutgoingEvent
 
 CONTENT_TYPE = "application/cloudevents+json"
 STATUS_CHANGED = "delivery.status_changed"
-EXAMINED = 1000
-"""How many of the newest events are compared with the outbox."""
 PREFETCH = 5000
-"""The most entries that a read of the stream gets: one chunk of the stream, or the examined events."""
+"""The most entries that the broker sends until they are acknowledged; a chunk of the stream is smaller."""
 SECONDS_FOR_ROUNDS = 3.0
 """After this time, no further group is published: the relay records what it has while it has its lease."""
 ARRIVAL_SECONDS = 0.25
@@ -40,23 +38,27 @@ class Publisher:
         as lost.
         """
         entries = self._read("last")
-        places = _places(entries) or _places(self._examine(entries))
+        places = _places(entries) or (_places(self._read(_offset(entries, EXAMINED))) if entries else [])
         newest = max(places, default=place if entries else "")
         return min(place, newest), newest
 
-    def published_after(self, database: str, place: str) -> list[PublishedEvent]:
-        """Return the events after a place: for each key, only the last event of this database.
+    def published_after(self, database: str, place: str, examined: int | None = EXAMINED) -> list[PublishedEvent]:
+        """Return the events after a place: for each key, only the last event that this database has published.
 
-        Only the newest `EXAMINED` entries are examined, and none of them if the very newest is not after `place`.
+        Only the newest `examined` entries are examined; None means all. None are if the very newest is not after
+        `place`.
         """
         last = self._read("last")
         if max(_places(last), default="") <= place:
             return []
         found: dict[str, PublishedEvent] = {}
-        for entry in self._examine(last):
+
+        def take(entry: Any) -> None:
             ours = (entry.headers or {}).get("database") == database and _place(entry) > place
             if ours and (event := read_event(bytes(entry.body))):
                 found[event.key] = event
+
+        self._read_to_end("first" if examined is None else _offset(last, examined), take)
         return list(found.values())
 
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
@@ -97,22 +99,28 @@ class Publisher:
 
     # --- the stream ---------------------------------------------------------------------------------------------------
 
-    def _examine(self, last: Sequence[Any]) -> Sequence[Any]:
-        """Return the newest `EXAMINED` entries of the stream, of which `last` are the very newest."""
-        return self._read(max(0, last[-1].headers["x-stream-offset"] - EXAMINED)) if last else []
-
     def _read(self, offset: str | int) -> list[Any]:
-        """Return the entries of the stream from an offset on; `last` is the last chunk that was written."""
         entries: list[Any] = []
+        self._read_to_end(offset, entries.append)
+        return entries
+
+    def _read_to_end(self, offset: str | int, take: Callable[[Any], None]) -> None:
+        """Take the entries of the stream from an offset on; `last` is the last chunk that was written."""
+        unread: list[Any] = []
         # A channel of its own, because entries may still arrive on it after the read.
         with self._reading.channel() as session, session.connection.channel() as channel:
             channel.auto_decode = False
             channel.basic_qos(0, PREFETCH, a_global=False)
-            channel.basic_consume(self._name, callback=entries.append, arguments={"x-stream-offset": offset})
+            channel.basic_consume(self._name, callback=unread.append, arguments={"x-stream-offset": offset})
             channel.basic_qos(0, PREFETCH, a_global=False)  # its answer follows the entries that the stream has now
-            if not entries:
+            if not unread:
                 self._await_first(channel)
-        return entries
+            while unread:
+                channel.basic_ack(unread[-1].delivery_tag, multiple=True)
+                for entry in unread:
+                    take(entry)
+                unread.clear()
+                channel.basic_qos(0, PREFETCH, a_global=False)
 
     def _await_first(self, channel: Any) -> None:
         try:
@@ -132,6 +140,11 @@ def _groups(events: Sequence[OutgoingEvent]) -> list[list[OutgoingEvent]]:
         groups[earlier[event.key]].append(event)
         earlier[event.key] += 1
     return groups
+
+
+def _offset(last: Sequence[Any], examined: int) -> int:
+    """Return the offset from which on there are `examined` entries; `last` are the newest ones."""
+    return max(0, int(last[-1].headers["x-stream-offset"]) - examined + 1)
 
 
 def _places(entries: Sequence[Any]) -> list[str]:

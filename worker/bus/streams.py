@@ -81,6 +81,11 @@ class Bus:
             if "BUSYGROUP" not in str(error):
                 raise
 
+    def read_again(self) -> None:
+        """Let the group read the whole orders stream again, also what it has acknowledged."""
+        self.create_group()
+        self._redis.xgroup_setid(self.orders, GROUP, "0")
+
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         """Acknowledge entries that are stored."""
         if entries:
@@ -219,13 +224,14 @@ class Bus:
         The worst fault is the eviction of keys, which loses queues and streams.
         """
         try:
-            config = {**self._redis.config_get("maxmemory-policy"), **self._redis.config_get("appendonly")}
+            # Not CONFIG, which a managed server forbids.
+            info: Any = {**self._redis.info("memory"), **self._redis.info("persistence")}
         except RedisError:
-            return []  # a managed server may forbid CONFIG; then its settings are not checked
-        faults = []
-        if config.get("maxmemory-policy", "noeviction") != "noeviction":
-            faults.append(f"maxmemory-policy is {config['maxmemory-policy']}, it must be noeviction")
-        if config.get("appendonly") == "no":
+            return []
+        faults, policy = [], info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            faults.append(f"maxmemory-policy is {policy}, it must be noeviction")
+        if info.get("aof_enabled") == 0:
             faults.append("appendonly is no: a restart of Redis loses what is on the bus")
         return faults
 

@@ -8,12 +8,12 @@ from uuid import uuid4
 from sqlalchemy import Connection, bindparam, func, select, tuple_, update
 
 from schemas.events import (
-    CARRIER_EVENT_SCHEMA,
-    EVENT_SCHEMA,
-    ORDER_EVENT_SCHEMA,
-    CarrierEvent,
+    DATA_SCHEMAS,
+    EVENT_SOURCE,
+    TEST_SOURCE,
+    TEST_SUBJECT,
     CloudEvent,
-    DeliveryEvent,
+    EventData,
     EventType,
     OrderEvent,
     event_id,
@@ -26,12 +26,6 @@ from worker.database.connection import without_limit
 from worker.database.tables import DELIVERY, EVENT, IDENTITY, PUBLICATION
 from worker.domain.delivery import OutgoingEvent
 
-Data = DeliveryEvent | OrderEvent | CarrierEvent
-SCHEMAS: dict[type[Data], str] = {
-    DeliveryEvent: EVENT_SCHEMA,
-    OrderEvent: ORDER_EVENT_SCHEMA,
-    CarrierEvent: CARRIER_EVENT_SCHEMA,
-}
 _WAITS = PUBLICATION.c.stream_id.is_(None)
 _UNPUBLISHED = (
     select(EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
@@ -45,15 +39,23 @@ _FIRST_UNPUBLISHED = select(PUBLICATION.c.position).where(_WAITS).limit(1)
 
 
 def event_row(
-    kind: EventType, key: str, sequence: int, subject: str, data: Data, at: datetime, trace: Trace | None = None
+    kind: EventType,
+    key: str,
+    sequence: int,
+    subject: str,
+    data: EventData,
+    at: datetime,
+    trace: Trace | None = None,
+    source: str = EVENT_SOURCE,
 ) -> dict[str, Any]:
     """Build the row of an event; its body is the CloudEvent that is published."""
     event = CloudEvent.model_construct(
         id=event_id(key, sequence),
+        source=source,
         type=kind,
         subject=subject,
         time=at,
-        dataschema=SCHEMAS[type(data)],
+        dataschema=DATA_SCHEMAS[type(data)],
         partitionkey=key,
         sequence=written_sequence(sequence),
         traceparent=trace.traceparent if trace else None,
@@ -67,6 +69,11 @@ def event_row(
 def add(connection: Connection, rows: Rows) -> None:
     """Add events, which the relay then publishes."""
     insert_rows(connection, EVENT, rows, also=PUBLICATION)
+
+
+def add_test(connection: Connection, kind: EventType, key: str, data: EventData, now: datetime) -> None:
+    """Add a test event. Its key has no other event, so the events of deliveries and accounts are not affected."""
+    add(connection, [event_row(kind, key, 1, TEST_SUBJECT, data, now, source=TEST_SOURCE)])
 
 
 def add_once(
@@ -134,6 +141,11 @@ def lost(connection: Connection, published: Mapping[tuple[str, int], str]) -> se
 def has_unpublished(connection: Connection) -> bool:
     """Return whether any event is unpublished."""
     return connection.scalar(_FIRST_UNPUBLISHED) is not None
+
+
+def newest_time(connection: Connection) -> datetime | None:
+    """Return when the newest event was stored; None when there is no event."""
+    return connection.scalar(select(EVENT.c.created_at).order_by(EVENT.c.position.desc()).limit(1))
 
 
 def newest(connection: Connection, key: str) -> str | None:
