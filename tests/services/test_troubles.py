@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisUnavailable
 from sqlalchemy.exc import OperationalError
 
 from tests.services.simulation import STORE_OF, Simulation, order_document
+from worker.bus.port import REDIS
 from worker.database import accounts, callbacks
 from worker.database.database import Database
 from worker.domain.trouble import Action, Severity, Trouble
@@ -249,6 +250,8 @@ def test_a_redis_that_hangs_is_waited_for_once(simulation: Simulation) -> None:
     both = Barrier(2, timeout=60)
 
     class Hanging:
+        server = REDIS
+
         def lags(self, _: datetime) -> None:
             both.wait()
             raise ConnectionError
