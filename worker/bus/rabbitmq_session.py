@@ -129,11 +129,12 @@ class Session:
         confirmed: set[int] = set()
         try:
             with self.channel() as channel:
-                confirms = _Confirms(channel, messages, self._published, confirmed)
-                self._published += len(messages)
-                for message in messages:
-                    properties = message.message()
-                    channel.basic_publish(properties, message.exchange, message.routing_key, mandatory=True)
+                confirms = _Confirms(channel, messages, confirmed)
+                for number in range(len(messages)):
+                    self._published += 1
+                    confirms.send(self._published, number)
+                    if self._published == 1:  # under an alarm, RabbitMQ takes it and blocks the connection
+                        confirms.wait(CONFIRM_SECONDS)
                 confirms.wait(CONFIRM_SECONDS)
                 if confirms.returned:
                     self.close(ask=True)  # the next connection declares the missing route again
@@ -146,14 +147,18 @@ class Session:
 class _Confirms:
     """Collects the answers to the messages of one call; `confirmed` gets the numbers of those that a queue has."""
 
-    def __init__(self, channel: Any, messages: Sequence[Outgoing], published: int, confirmed: set[int]) -> None:
-        """Expect the answers to messages that follow the first `published` messages of the channel."""
+    def __init__(self, channel: Any, messages: Sequence[Outgoing], confirmed: set[int]) -> None:
         self._channel, self._messages, self._confirmed = channel, messages, confirmed
-        self._waiting = {published + 1 + number: number for number in range(len(messages))}
+        self._waiting: dict[int, int] = {}
         self.returned: set[str] = set()
         channel.events["basic_ack"] = {self._acked}
         channel.events["basic_nack"] = {self._take}
         channel.events["basic_return"] = {self._return}
+
+    def send(self, tag: int, number: int) -> None:
+        """Send the message with this number, which is the channel's message `tag`."""
+        self._waiting[tag], message = number, self._messages[number]
+        self._channel.basic_publish(message.message(), message.exchange, message.routing_key, mandatory=True)
 
     def wait(self, seconds: float) -> None:
         """Wait until the server has answered for every message. Raises TimeoutError."""
