@@ -40,7 +40,7 @@ class Bus:
         self.orders, self.events = orders, events
         self._server, self._delivery_limit = server, delivery_limit
         self._orders_out = Session(server, "order-sync orders", _confirming(self._declare_orders))
-        self._asking = Session(server, "order-sync status", self._declare)
+        self._asking = Session(server, "order-sync status", self._declare_orders)
         self._events_out = Session(server, "order-sync events", _confirming(self._declare_events))
         self._stream = Session(server, "order-sync stream", self._declare_events)
         self.publisher = Publisher(self._events_out, self._stream, events)
@@ -48,8 +48,9 @@ class Bus:
         self._waiting_since: float | None = None
 
     def ping(self) -> None:
-        """Check that the server responds, and that everything is declared. Raises one of `OUTAGES`."""
+        """Check that the server responds, and has the queue and the stream. Raises one of `OUTAGES`."""
         self._depth()
+        self.publisher.last_surviving("")
 
     def close(self) -> None:
         """Close every connection. The messages that are not acknowledged go back to the queue."""
@@ -136,12 +137,7 @@ class Bus:
         """Return nothing: what this program needs, it declares."""
         return []
 
-    # --- what is declared ---
-
-    def _declare(self, channel: Any) -> None:
-        """Declare everything. What exists with other arguments is refused by the broker."""
-        self._declare_orders(channel)
-        self._declare_events(channel)
+    # --- what is declared: what exists with other arguments is refused by the broker ---
 
     def _declare_orders(self, channel: Any) -> None:
         dead, quorum = f"{self.orders}{DEAD}", {"x-queue-type": "quorum"}
