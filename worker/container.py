@@ -49,6 +49,7 @@ from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
 from worker.services.erasing import Erasing
+from worker.services.event_feed import EventFeed
 from worker.services.explanation import Explanations
 from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest
@@ -398,6 +399,11 @@ class Container:
         return Relay(
             self.database, self.bus, self.lost_commits, self.queue.relay, self.settings.events_keep, self.clock
         )
+
+    @cached_property
+    def event_feed(self) -> EventFeed:
+        """The service that reads the recorded events after a position."""
+        return EventFeed(self.database)
 
     @cached_property
     def sweep(self) -> Sweep:

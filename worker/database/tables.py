@@ -516,7 +516,11 @@ class BlockedKeyRow(SQLModel, table=True):
 
 
 class IdentityRow(SQLModel, table=True):
-    """The id of this database. It is part of the Redis keys of this database, so an older database has other keys."""
+    """What this database is: a few values by name.
+
+    `database` is its id. It is part of the Redis keys of this database, so an older database has other keys.
+    `events_deleted` is the highest position of an event that retention has deleted.
+    """
 
     __tablename__ = "identity"
 
