@@ -17,7 +17,12 @@ PUBLIC = [
     "1.1.1.1", "8.8.8.8", "172.32.0.1", "192.88.98.1", "100.128.0.1", "2606:4700::1111", "2a00:1450:400f::200e",
     "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
 ]  # fmt: skip
-ALLOWED = ["https://example.com", "https://example.com:8443/hooks?key=a%20b", "https://[2606:4700::1111]/x", "https://a_b.example/"]
+ALLOWED = [
+    "https://example.com",
+    "https://example.com:8443/hooks?key=a%20b",
+    "https://[2606:4700::1111]/x",
+    "https://a_b.example/",
+]
 REFUSED = {
     "example.com/hooks": "must be a full one",
     "ftp://example.com": "must be a full one",

@@ -1,16 +1,15 @@
 """The subscribers that get events over HTTP: their cursors, and the keys whose events they have not accepted."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, or_, select, update
 
 from schemas.events import EventType
 from worker.database.batches import insert_new
+from worker.database.connection import without_limit
 from worker.database.tables import BLOCKED_KEY, EVENT, LEASE, SUBSCRIBER
-from worker.domain.delivery import OutgoingEvent
 from worker.domain.subscriber import BlockedKey, Progress, Subscriber
 
 LEASE_PREFIX = "webhooks."
@@ -85,34 +84,91 @@ def blocked(connection: Connection, subscriber_id: str) -> list[BlockedKey]:
     return [BlockedKey(**row) for row in rows.mappings()]
 
 
-def events_of(
-    connection: Connection, key: str, start: int, end: int, types: Sequence[str], limit: int
-) -> tuple[list[OutgoingEvent], bool]:
-    """Return the events of a key between two positions, oldest first, and whether these are all.
-
-    The result contains only events of `types`, if there are any. At most `limit` events are read.
-    """
-    query = select(EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
-    these = query.where(EVENT.c.key == key, EVENT.c.position.between(start, end))
-    rows = connection.execute(these.order_by(EVENT.c.sequence).limit(limit)).all()
-    found = [OutgoingEvent(*row) for row in rows]
-    members = tuple(f'"type":"{each}"' for each in types)
-    wanted = [each for each in found if not members or any(member in each.body for member in members)]
-    return wanted, len(rows) < limit
-
-
 def store(connection: Connection, before: Subscriber, progress: Progress, now: datetime) -> None:
-    """Store what follows from a batch for a subscriber that was locked.
+    """Store what follows from a batch, for a subscriber that was locked.
 
-    `before` is the subscriber when the batch began. What an operator has changed since then stays: a row that begins at
-    another position than the batch, and a cursor that was moved back.
+    What an operator has changed since the batch began stays: a row that begins at another position than then.
     """
-    after = progress.subscriber
-    save(connection, after)
+    save(connection, progress.subscriber)
     mine = BLOCKED_KEY.c.subscriber_id == before.id
     for each in progress.freed:
-        connection.execute(delete(BLOCKED_KEY).where(mine, BLOCKED_KEY.c.key == each.key, BLOCKED_KEY.c.position == each.position))
-    for row in progress.blocked:
-        put_blocked(connection, before.id, row)
+        this = (BLOCKED_KEY.c.key == each.key) & (BLOCKED_KEY.c.position == each.position)
+        connection.execute(delete(BLOCKED_KEY).where(mine, this))
+    for known, row in progress.blocked:
+        if known is None:
+            block(connection, before.id, row)
+        else:
+            this = (BLOCKED_KEY.c.key == row.key) & (BLOCKED_KEY.c.position == known.position)
+            connection.execute(update(BLOCKED_KEY).where(mine, this).values(asdict(row)))
     if progress.recovered:
-        connection.execute(update(BLOCKED_KEY).where(mine, BLOCKED_KEY.c.try_at > now).values(try_at=now))
+        make_due(connection, before.id, now)
+
+
+def block(connection: Connection, subscriber_id: str, row: BlockedKey) -> None:
+    """Let the events of a key be sent from a position on. If the key is blocked already, the lower position counts."""
+    values = {"subscriber_id": subscriber_id, **asdict(row)}
+    if not insert_new(connection, BLOCKED_KEY, [values], "key"):
+        this = (BLOCKED_KEY.c.subscriber_id == subscriber_id) & (BLOCKED_KEY.c.key == row.key)
+        connection.execute(update(BLOCKED_KEY).where(this, BLOCKED_KEY.c.position > row.position).values(asdict(row)))
+
+
+def make_due(connection: Connection, subscriber_id: str, now: datetime) -> None:
+    """Let the events of all blocked keys be tried again now."""
+    these = (BLOCKED_KEY.c.subscriber_id == subscriber_id) & (BLOCKED_KEY.c.try_at > now)
+    connection.execute(update(BLOCKED_KEY).where(these).values(try_at=now))
+
+
+def rewind(connection: Connection, subscriber: Subscriber, position: int) -> None:
+    """Move the cursor of a locked subscriber back, so that every event after a position is sent again."""
+    these = (BLOCKED_KEY.c.subscriber_id == subscriber.id) & (BLOCKED_KEY.c.position > position)
+    connection.execute(delete(BLOCKED_KEY).where(these))
+    save(connection, replace(subscriber, position=min(subscriber.position, position)))
+
+
+def skip(connection: Connection, subscriber_id: str, key: str, position: int, now: datetime) -> None:
+    """Let the events of a blocked key be sent from a higher position on."""
+    this = (BLOCKED_KEY.c.subscriber_id == subscriber_id) & (BLOCKED_KEY.c.key == key)
+    connection.execute(update(BLOCKED_KEY).where(this).values(position=position, try_at=now, error=None))
+
+
+# --- the state --------------------------------------------------------------------------------------------------------
+
+
+def states(connection: Connection) -> list[SubscriberState]:
+    """Return the state of every subscriber, in the order of their ids."""
+    following = select(EVENT.c.created_at).where(EVENT.c.position > SUBSCRIBER.c.position)
+    keys = BLOCKED_KEY.c.subscriber_id == SUBSCRIBER.c.id
+    query = select(
+        SUBSCRIBER,
+        following.order_by(EVENT.c.position).limit(1).scalar_subquery().label("next_at"),
+        select(func.min(BLOCKED_KEY.c.since)).where(keys).scalar_subquery().label("blocked_since"),
+        select(func.count()).select_from(BLOCKED_KEY).where(keys).scalar_subquery().label("blocked"),
+    )
+    return [
+        SubscriberState(
+            _subscriber(row),
+            min(filter(None, (row["next_at"], row["blocked_since"])), default=None),
+            row["blocked"],
+        )
+        for row in connection.execute(query.order_by(SUBSCRIBER.c.id)).mappings()
+    ]
+
+
+def position_at(connection: Connection, moment: datetime) -> int:
+    """Return the position of the last event before a time, so that the events after it are those since then.
+
+    All events since then are read, because no index contains their time.
+    """
+    without_limit(connection)
+    first = connection.scalar(select(func.min(EVENT.c.position)).where(EVENT.c.created_at >= moment))
+    return first - 1 if first is not None else connection.scalar(select(func.max(EVENT.c.position))) or 0
+
+
+def _row(subscriber: Subscriber) -> dict[str, Any]:
+    return {**asdict(subscriber), "types": list(subscriber.types), "secrets": list(subscriber.secrets)}
+
+
+def _subscriber(row: RowMapping) -> Subscriber:
+    values = {each.name: row[each.name] for each in fields(Subscriber)}
+    types = tuple(EventType(each) for each in row["types"])
+    return Subscriber(**{**values, "types": types, "secrets": tuple(row["secrets"])})

@@ -81,7 +81,7 @@ class Chain:
     blocked: BlockedKey | None = None
     """The row of the key, if it has one."""
     ends: bool = True
-    """Whether these are all events of a blocked key up to the cursor."""
+    """Whether these are all events of the key up to the end of the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,8 @@ class Progress:
     """What to store after a batch."""
 
     subscriber: Subscriber
-    blocked: tuple[BlockedKey, ...] = ()
-    """The rows of keys to write."""
+    blocked: tuple[tuple[BlockedKey | None, BlockedKey], ...] = ()
+    """The rows to write, each after the row that the key had in the batch; None if it had none."""
     freed: tuple[BlockedKey, ...] = ()
     """The rows to delete, because all their events were accepted."""
     recovered: bool = False
@@ -206,9 +206,9 @@ def apply(subscriber: Subscriber, batch: Batch, outcomes: Mapping[str, Sequence[
     if is_down or any(each.scope is Scope.THROTTLED for each in failures):
         new = replace(new, try_at=now + _wait(new.failing_since or now, now, RECEIVER_WAIT, failures))
     new = _disabled(new, failures, now)
-    blocked = [] if is_down else [_blocked(each, now) for each in failing]
-    blocked += [_advanced(each, now) for each in sent if not each.failure and each.is_left]
-    keys = {each.key for each in blocked}
+    blocked = [] if is_down else [(each.chain.blocked, _blocked(each, now)) for each in failing]
+    blocked += [(each.chain.blocked, _advanced(each, now)) for each in sent if not each.failure and each.is_left]
+    keys = {row.key for _, row in blocked}
     return Progress(
         replace(new, position=_cursor(batch, sent, keys)),
         blocked=tuple(blocked),
@@ -282,7 +282,9 @@ def _advanced(sent: _Sent, now: datetime) -> BlockedKey:
 
 def _cursor(batch: Batch, sent: Iterable[_Sent], blocked: Collection[str]) -> int:
     """Return the highest cursor below every event that is still to be sent and has no row."""
-    left = [each.next.position for each in sent if not each.chain.blocked and each.next and each.chain.key not in blocked]
+    left = [
+        each.next.position for each in sent if not each.chain.blocked and each.next and each.chain.key not in blocked
+    ]
     return min([batch.end, *(position - 1 for position in left)])
 
 
