@@ -92,7 +92,7 @@ async def post_once(
         if not under_way:
             raise Unavailable(f"no connection ({type(error.__cause__ or error).__name__})") from error
         if isinstance(error, TimeoutError | httpx.ReadTimeout):
-            raise Uncertain(f"no answer within {seconds:.0f} s") from error
+            raise Uncertain(f"no answer within {seconds:g} s") from error
         raise Uncertain(f"no answer ({type(error).__name__})") from error
 
 

@@ -110,7 +110,8 @@ class WebhookSender:
         self._opened: asyncio.AbstractEventLoop | None = None
         self._storing = ThreadPoolExecutor(STORING_THREADS, thread_name_prefix="webhooks")
         self._under_way: set[Future[Any]] = set()
-        self._stopping = False
+        self.stopping = threading.Event()
+        """Set when no further request begins."""
 
     def post(self, post: Post) -> Reply:
         """Send one request and wait for its reply. Raises Unavailable or Uncertain."""
@@ -140,7 +141,7 @@ class WebhookSender:
 
     def close(self, seconds: float = SECONDS) -> None:
         """Begin no further request, wait for those under way, and stop the loop."""
-        self._stopping = True
+        self.stopping.set()
         until = time.monotonic() + seconds
         for future in list(self._under_way):
             try:
@@ -178,7 +179,7 @@ class WebhookSender:
         await asyncio.get_running_loop().run_in_executor(self._storing, partial(_finish, done, outcomes))
 
     async def _outcome(self, post: Post) -> Outcome | None:
-        if self._stopping:
+        if self.stopping.is_set():
             return None
         began = datetime.now(UTC), time.perf_counter()
         try:
