@@ -15,6 +15,7 @@ from worker.domain.subscriber import BlockedKey
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nthank"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+BY_MARIA = ("--by", "maria")
 Serve = Callable[[Script], Misbehaving]
 
 
@@ -34,9 +35,7 @@ def add(command_line: CommandLine, url: str, *more: str) -> None:
 
 
 def test_a_subscriber_is_added_listed_and_removed(command_line: CommandLine, container: Container, url: str) -> None:
-    added = command_line(
-        "subscribers", "add", url, "--types", "order.skipped, order.skipped", "--json", "--by", "maria"
-    )
+    added = command_line("subscribers", "add", url, "--types", "order.skipped, order.skipped", "--json", *BY_MARIA)
     (document,) = added.documents
     assert (added.code, document["id"]) == (0, "127.0.0.1")
     found = stored(container, "127.0.0.1")
@@ -48,8 +47,8 @@ def test_a_subscriber_is_added_listed_and_removed(command_line: CommandLine, con
     for result in (listed, command_line("subscribers", "list")):
         assert document["secret"] not in result.out
     assert "up to date" in result.out
-    assert command_line("subscribers", "remove", "127.0.0.1", "--by", "maria").code == 2
-    assert command_line("subscribers", "remove", "127.0.0.1", "--yes", "--by", "maria").lines == ["127.0.0.1: removed"]
+    assert command_line("subscribers", "remove", "127.0.0.1", *BY_MARIA).code == 2
+    assert command_line("subscribers", "remove", "127.0.0.1", "--yes", *BY_MARIA).lines == ["127.0.0.1: removed"]
     assert stored(container, "127.0.0.1") is None
     done = container.database.read(operator_actions.newest, 10)
     assert [(each.operator, each.action, each.subject) for each in done] == [
@@ -66,7 +65,7 @@ def test_a_subscriber_is_added_listed_and_removed(command_line: CommandLine, con
         (("https://user:pw@example.com/",), 1, "neither credentials nor a fragment"),
         (("https://1.1.1.1/", "--secret", "letmein"), 1, "a secret is whsec_ and 24 to 64 bytes in base64"),
         (("https://1.1.1.1/", "--types", "order.eaten"), 2, "there are no events of the type order.eaten"),
-        (("https://1.1.1.1/", "--id", "a b"), 1, "an id begins with a letter or digit"),
+        (("https://1.1.1.1/", "--id", "a b"), 1, "the id must begin with a letter or digit"),
     ],
 )
 def test_what_a_subscriber_cannot_have_is_refused_in_one_line(
