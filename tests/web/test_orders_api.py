@@ -27,6 +27,7 @@ from worker.database.tables import DELIVERY as DELIVERY_TABLE
 from worker.database.tables import MESSAGE
 from worker.domain.delivery import Delivery
 from worker.web.bodies import RequestBodies
+from worker.web.events import EventsEndpoint
 from worker.web.orders import OrdersApi
 
 Make = Callable[..., Edge]
@@ -256,7 +257,8 @@ def test_a_body_that_is_too_large_is_refused(platform: Platform) -> None:
 def impatient(edge: Edge, bodies: RequestBodies) -> Starlette:
     container = edge.container
     keys, count = container.settings.sources_by_key, lambda _path, _status: None
-    return Starlette(routes=OrdersApi(keys, container.order_requests, NO_DEFAULTS, count, bodies).routes())
+    read_events = EventsEndpoint(container.event_feed).read
+    return Starlette(routes=OrdersApi(keys, container.order_requests, NO_DEFAULTS, read_events, count, bodies).routes())
 
 
 @pytest.mark.fault("F-45")

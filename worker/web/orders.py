@@ -1,4 +1,4 @@
-"""The HTTP door: platforms without a connection to the bus send orders and read deliveries here.
+"""The HTTP door: platforms without a connection to the bus send orders, and read deliveries and events here.
 
 A message is stored before it is answered, in threads that only these requests use. A platform's slow requests delay no
 callback.
@@ -24,7 +24,7 @@ from starlette.routing import Route
 from schemas.events import delivery_id
 from schemas.json_reader import MAX_MESSAGE_BYTES, MalformedError
 from schemas.messages import Message
-from schemas.openapi import CANCEL, DELIVERY, ORDERS, openapi
+from schemas.openapi import CANCEL, DELIVERY, EVENTS, ORDERS, openapi
 from schemas.ordering import ProjectDefaults
 from schemas.requests import (
     EVENT_TYPE,
@@ -37,11 +37,12 @@ from schemas.requests import (
 )
 from worker import log
 from worker.database.connection import DatabaseError
+from worker.services.event_feed import CursorExpired
 from worker.services.order_requests import OrderRequests, OtherContentError
 from worker.web.bodies import CLOSE, RequestBodies
 
 logger = log.get(__name__)
-FOLDERS = frozenset({"orders", "deliveries", "openapi.json"})
+FOLDERS = frozenset({"orders", "deliveries", "events", "openapi.json"})
 """The first part of each address of the door."""
 THREADS = 8
 JSON_TYPE = "application/json"
@@ -49,6 +50,7 @@ PROBLEM_TYPE = "application/problem+json"
 REFUSALS: dict[type[Exception], int] = {
     OtherSourceError: 403,
     OtherContentError: 409,
+    CursorExpired: 410,
     MalformedError: 422,
     ClientDisconnect: 503,  # nobody reads it, but it is counted
     DatabaseError: 503,
@@ -66,6 +68,7 @@ class OrdersApi:
     """The source of each key."""
     requests: OrderRequests
     project: ProjectDefaults
+    read_events: Respond
     count: Callable[[str, int], None]
     """Counts an answer. The arguments are the path and the HTTP status."""
     bodies: RequestBodies = field(default_factory=RequestBodies)
@@ -80,6 +83,7 @@ class OrdersApi:
             self._route("POST", ORDERS, self._place),
             self._route("POST", CANCEL, self._cancel),
             self._route("GET", DELIVERY, self._show),
+            self._route("GET", EVENTS, self.read_events),
             Route("/openapi.json", partial(_send_document, document)),
         ]
 
