@@ -10,7 +10,7 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -35,6 +35,7 @@ from schemas.requests import (
     read_event_request,
     read_order_request,
 )
+from schemas.trace import Trace
 from worker import log
 from worker.database.connection import DatabaseError
 from worker.services.event_feed import CursorExpired
@@ -142,10 +143,11 @@ class OrdersApi:
             if read is None:
                 raise HTTPException(415, f"send {' or '.join(readers)}")
             request.state.authentic = True  # from now on the server does not close this connection to make room
-            return await self._run(self._store, read, body)
+            return await self._run(self._store, read, body, _trace(request))
 
-    def _store(self, read: Callable[[bytes], Message], body: bytes) -> Response:
+    def _store(self, read: Callable[[bytes], Message], body: bytes, trace: Trace | None) -> Response:
         message = read(body)
+        message = replace(message, trace=message.trace or trace)
         changes = self.requests.store(message)
         order_id = message.data.order_id
         answer = Accepted(order_id=order_id, delivery_id=delivery_id(message.source, order_id))
@@ -174,6 +176,11 @@ def _refuse(error: Exception) -> Response:
         logger.error("order.request_failed", error=type(error).__name__)
         return refuse_request(status, "try again later")
     return refuse_request(status, str(error))
+
+
+def _trace(request: Request) -> Trace | None:
+    """Return the trace of a request's headers, in which a platform traces its own work."""
+    return Trace.read(request.headers.get("traceparent"), request.headers.get("tracestate"))
 
 
 def _digest(key: str) -> bytes:
