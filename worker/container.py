@@ -61,6 +61,7 @@ from worker.services.order_requests import OrderRequests
 from worker.services.outcomes import Outcomes
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
+from worker.services.replays import Replays
 from worker.services.retention import Ages, Retention
 from worker.services.sweep import Sweep
 from worker.services.system_health import SystemHealth
@@ -404,6 +405,11 @@ class Container:
     def event_feed(self) -> EventFeed:
         """The service that reads the recorded events after a position."""
         return EventFeed(self.database)
+
+    @cached_property
+    def replays(self) -> Replays:
+        """The service that publishes stored events again."""
+        return Replays(self.database, self.relay, self.clock)
 
     @cached_property
     def sweep(self) -> Sweep:
