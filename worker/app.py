@@ -36,7 +36,7 @@ VISIBILITY_SECONDS = 300
 The sweep enqueues the work of a lost task long before Redis delivers the task again.
 """
 SWEEP_SECONDS = 1.0
-QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers")
+QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers", "webhooks")
 OTHER_QUEUES = {"orders.fetch": PLATFORM, "orders.backfill": PLATFORM, "maintenance.purge": "timers"}
 """Tasks with an unusual queue. The usual queue of a task is the part of its name before the dot."""
 GC_THRESHOLD = 20_000
@@ -47,7 +47,17 @@ M_ARENA_MAX, ARENAS = -8, 2
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 BACKFILL_SECONDS = 300.0
-TASK_MODULES = ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "platform", "timers")
+TASK_MODULES = (
+    "callbacks",
+    "carriers",
+    "deliveries",
+    "events",
+    "maintenance",
+    "orders",
+    "platform",
+    "timers",
+    "webhooks",
+)
 FOREIGN_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
 """Environment variables that usually belong to another program. Celery would use them instead of our settings."""
 REDIS_OPTIONS: dict[str, Any] = {

@@ -30,6 +30,7 @@ from worker.errors import SettingsError
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
 from worker.http.notifier import Notifier
+from worker.http.webhooks import WebhookSender
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience.bulkhead import Bulkhead
 from worker.resilience.call_journal import CallJournal
@@ -63,12 +64,14 @@ from worker.services.quotes import Quotes
 from worker.services.relay import Relay
 from worker.services.replays import Replays
 from worker.services.retention import Ages, Retention
+from worker.services.subscribers import Subscribers
 from worker.services.sweep import Sweep
 from worker.services.system_health import SystemHealth
 from worker.services.timeline import Timelines
 from worker.services.tracking import Tracking
 from worker.services.troubles import Troubles
 from worker.services.updates import Updates
+from worker.services.webhooks import Webhooks
 from worker.services.worker_heartbeats import WorkerHeartbeats
 from worker.services.write_back import WriteBack
 
@@ -150,6 +153,12 @@ class Container:
             proxies=self.proxies,
             ca_bundle=self.settings.ca_bundle,
         )
+
+    @cached_property
+    def webhook_sender(self) -> WebhookSender:
+        """The sender of events to subscribers over HTTP."""
+        settings = self.settings
+        return WebhookSender(settings.proxy_for, private_hosts=settings.webhooks.hosts, ca_bundle=settings.ca_bundle)
 
     @cached_property
     def proxies(self) -> dict[str, str]:
@@ -398,7 +407,13 @@ class Container:
     def relay(self) -> Relay:
         """The relay, which publishes the outbox."""
         return Relay(
-            self.database, self.bus, self.lost_commits, self.queue.relay, self.settings.events_keep, self.clock
+            self.database,
+            self.bus,
+            self.lost_commits,
+            self.queue.relay,
+            self.settings.events_keep,
+            self.webhooks.wake,
+            self.clock,
         )
 
     @cached_property
@@ -410,6 +425,24 @@ class Container:
     def replays(self) -> Replays:
         """The service that publishes stored events again."""
         return Replays(self.database, self.relay, self.clock)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """The service that sends events to subscribers over HTTP."""
+        return Webhooks(self.database, self.event_feed, self.webhook_sender, self.queue, self.clock, utc_now)
+
+    @cached_property
+    def subscribers(self) -> Subscribers:
+        """The service for what an operator does about subscribers."""
+        return Subscribers(
+            self.database,
+            self.event_feed,
+            self.webhook_sender,
+            self.queue,
+            self.settings.webhooks.hosts,
+            self.clock,
+            utc_now,
+        )
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -515,12 +548,12 @@ class Container:
             self.database.create()
         _ = (
             self.bus, self.crash_recovery, self.tracking, self.callbacks, self.ingest, self.order_fetch, self.backfill,
-            self.relay, self.sweep, self.retention,
+            self.relay, self.sweep, self.retention, self.webhooks,
         )  # fmt: skip
 
     def close(self) -> None:
-        """Close the gateway and the database, if they were built."""
-        for name in ("gateway", "database"):
+        """Close what sends and the database, if they were built."""
+        for name in ("gateway", "webhook_sender", "database"):
             if name in self.__dict__:
                 getattr(self, name).close()
 

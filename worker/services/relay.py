@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from worker import log, tracing
@@ -35,6 +35,8 @@ class Relay:
     single_flight: SingleFlight
     events_keep: int
     """How many of the newest events the bus keeps. If the bus was emptied, only these are published again."""
+    wake_subscribers: Callable[[], None]
+    """Wakes up what sends events to subscribers over HTTP."""
     clock: Clock
 
     def publish(self) -> None:
@@ -91,6 +93,7 @@ class Relay:
             published = self.bus.publisher.publish(identity, waiting, newest)
             if not self.database.persist(_mark_published, holder, published):
                 return False
+            self.wake_subscribers()
             positions = {position for position, _ in published}
             tracing.record_sent((each.body for each in waiting if each.position in positions), began)
             stuck |= unpublished_keys(waiting, published)
