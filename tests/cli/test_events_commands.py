@@ -1,4 +1,4 @@
-"""`order-sync events --follow` and `order-sync events replay`."""
+"""`order-sync events replay`."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,11 +11,9 @@ import redis
 from tests.cli.commands import CommandLine, Result
 from tests.database.samples import rows
 from tests.database.test_outbox import tell
-from tests.web.edge import NOW, sample
-from worker.cli.events import following
+from tests.web.edge import NOW
 from worker.container import Container
 from worker.database import deliveries
-from worker.local.demo.orders import placed
 
 
 @pytest.fixture
@@ -28,15 +26,6 @@ def published(
         yield lambda: [fields[b"event"].decode() for _, fields in client.xrange(f"{prefix}deliveries")]
         for key in client.scan_iter(f"{prefix}*"):
             client.delete(key)
-
-
-def test_new_events_are_followed_in_their_order(container: Container, delivery: str) -> None:
-    found = following(container, 0)
-    assert next(found).key == delivery
-    container.database.persist(deliveries.update, [delivery], tell)
-    container.ingest.store_documents([("2-0", placed(sample("2012", "34")).encode())])
-    assert [(event.position, event.sequence) for event in (next(found), next(found))] == [(2, 2), (3, 1)]
-    assert next(following(container, 1, "2012")).position == 3
 
 
 def test_the_events_of_an_order_are_published_again(

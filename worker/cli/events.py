@@ -1,8 +1,5 @@
-"""Commands about events: write them, and publish them again."""
+"""Commands about recorded events: write them, and publish them again."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
-
-import time
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -24,16 +21,8 @@ from worker.cli.base import (
 )
 from worker.wording import counted
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from worker.container import Container
-    from worker.domain.delivery import OutgoingEvent
-
 events = typer.Typer(help="Recorded events.", invoke_without_command=True)
 app.add_typer(events, name="events", rich_help_panel=LOOK)
-FOLLOW_SECONDS = 0.5
-PAGE = 1000
 MANY = 100
 """The most events that are published again without a question."""
 Since = typer.Option("", help="Only events since this time: RFC 3339, or an age such as 30m, 2h or 1d.")
@@ -51,6 +40,8 @@ def list_events(
     """Write the recorded events, one JSON document a line."""
     if context.invoked_subcommand is not None:
         return
+    from worker.database.event_feed import Wanted
+
     services = open_container()
     earliest = moment(since, services.clock()) if since else None
     settled = services.event_feed.settled() if follow else None
@@ -58,20 +49,8 @@ def list_events(
         for event in batch:
             write_text(event.body)
     if settled is not None:
-        for event in following(services, settled, order):
+        for event in services.event_feed.follow(settled, Wanted(order_id=order)):
             write_text(event.body)
-
-
-def following(services: "Container", after: int, order_id: str = "") -> "Iterator[OutgoingEvent]":
-    """Yield the events after a position, and new ones as they are recorded, for ever."""
-    from worker.database.event_feed import Wanted
-
-    while True:
-        page = services.event_feed.read(after, Wanted(order_id=order_id), PAGE)
-        yield from page.events
-        after = page.next
-        if page.complete:
-            time.sleep(FOLLOW_SECONDS)
 
 
 @events.command()
