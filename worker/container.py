@@ -3,6 +3,7 @@
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from worker.errors import SettingsError
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
 from worker.http.notifier import Notifier
+from worker.http.receiver_url import ANY_HOST
 from worker.http.webhooks import WebhookSender
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience.bulkhead import Bulkhead
@@ -54,6 +56,7 @@ from worker.services.event_feed import EventFeed
 from worker.services.explanation import Explanations
 from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest
+from worker.services.listener import Listener
 from worker.services.lost_commits import LostCommits
 from worker.services.notifications import Notifications
 from worker.services.operations import Operations
@@ -62,6 +65,7 @@ from worker.services.order_requests import OrderRequests
 from worker.services.outcomes import Outcomes
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
+from worker.services.replays import Replays
 from worker.services.retention import Ages, Retention
 from worker.services.subscribers import Subscribers
 from worker.services.sweep import Sweep
@@ -421,6 +425,18 @@ class Container:
         return EventFeed(self.database)
 
     @cached_property
+    def listener(self) -> Listener:
+        """The service that sends new events to the address that an operator names."""
+        settings = self.settings
+        sender = WebhookSender(settings.proxy_for, private_hosts=(ANY_HOST,), ca_bundle=settings.ca_bundle)
+        return Listener(sender, utc_now, time.sleep)
+
+    @cached_property
+    def replays(self) -> Replays:
+        """The service that publishes stored events again."""
+        return Replays(self.database, self.relay, self.clock)
+
+    @cached_property
     def webhooks(self) -> Webhooks:
         """The service that sends events to subscribers over HTTP."""
         return Webhooks(self.database, self.event_feed, self.webhook_sender, self.queue, self.clock, utc_now)
@@ -547,7 +563,7 @@ class Container:
 
     def close(self) -> None:
         """Close what sends and the database, if they were built."""
-        for name in ("gateway", "webhook_sender", "database"):
+        for name in ("gateway", "webhook_sender", "listener", "database"):
             if name in self.__dict__:
                 getattr(self, name).close()
 

@@ -57,6 +57,20 @@ def test_events_are_read_after_a_cursor_oldest_first_and_a_page_at_a_time(databa
     assert [each.body for each in feed.read(0).events] == [row["body"] for row in rows(database, "event")]
 
 
+def test_a_reader_that_follows_gets_old_events_and_then_new_ones(database: Database) -> None:
+    place(database, "1")
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> None:
+        pauses.append(seconds)
+        place(database, str(len(pauses) + 1))
+
+    found = EventFeed(database, wait).follow(0)
+    assert [next(found).position for _ in range(3)] == [1, 2, 3]
+    assert pauses == [0.5, 0.5]
+    assert next(EventFeed(database, wait).follow(0, Wanted(order_id="2"))).position == 2
+
+
 def test_an_empty_database_has_an_empty_feed(database: Database) -> None:
     feed = EventFeed(database)
     assert (feed.settled(), feed.first(), feed.read(0)) == (0, 0, EventPage([], 0, complete=True))

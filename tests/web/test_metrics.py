@@ -54,7 +54,7 @@ EXIST = {
     "order_sync_deliveries": 15,
     "order_sync_events_unsent": 1,
     "order_sync_metrics_up": 5,
-    "order_sync_order_requests_total": 20,
+    "order_sync_order_requests_total": 26,
     "order_sync_orders_ended_total": 20,
     "order_sync_orders_received_total": 1,
     "order_sync_orders_rejected_total": 23,

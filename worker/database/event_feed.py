@@ -47,6 +47,8 @@ class Wanted:
 
     types: Collection[EventType] = ()
     keys: Collection[str] = ()
+    order_id: str = ""
+    """Only the events about orders with this id, or about an account with this name."""
     source: str | None = None
     """Only the events about orders of this source, and those about carrier accounts."""
 
@@ -101,6 +103,8 @@ def _conditions(dialect: str, wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions.append(or_(*(has("type", kind) for kind in sorted(wanted.types))))
     if wanted.keys:
         conditions.append(EVENT.c.key.in_(wanted.keys))
+    if wanted.order_id:
+        conditions.append(EVENT.c.subject == wanted.order_id)
     if wanted.source is not None:
         conditions.append(or_(has("order_source", wanted.source), has("dataschema", CARRIER_EVENT_SCHEMA)))
     return conditions

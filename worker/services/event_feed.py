@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from worker.database import event_feed
@@ -14,6 +14,11 @@ from worker.domain.delivery import OutgoingEvent
 EVERYTHING = Wanted()
 PAUSES = (0.005, 0.01, 0.02, 0.04)
 """Seconds between the looks at transactions that still write. Most of them end within milliseconds."""
+
+FOLLOW_SECONDS = 0.5
+"""Seconds between two reads of a reader that follows the feed."""
+MOST_READ = 1000
+"""The most events that such a reader reads at once."""
 
 
 class CursorExpired(Exception):
@@ -72,6 +77,15 @@ class EventFeed:
         found = self.database.read(_complete_events, after, until, limit, wanted)
         position = found[-1].position if len(found) == limit else until
         return EventPage(found, position, complete=position >= settled)
+
+    def follow(self, after: int, wanted: Wanted = EVERYTHING) -> Iterator[OutgoingEvent]:
+        """Yield the wanted events after a cursor, and new ones as they are recorded, for ever."""
+        while True:
+            page = self.read(after, wanted, MOST_READ)
+            yield from page.events
+            after = page.next
+            if page.complete:
+                self.pause(FOLLOW_SECONDS)
 
     def _look(self) -> tuple[int, int]:
         with self._looking:  # the observations of a horizon have an order
