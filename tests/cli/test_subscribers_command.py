@@ -9,6 +9,7 @@ import pytest
 from schemas.events import EventType
 from tests.cli.commands import CommandLine
 from tests.http.misbehaving import Misbehaving, Script, answering
+from tests.web.edge import NOW
 from worker.container import Container
 from worker.database import event_feed, operator_actions, subscribers
 from worker.domain.subscriber import BlockedKey
@@ -159,3 +160,28 @@ def test_the_status_shows_each_subscriber(command_line: CommandLine, container: 
     assert "webhooks      kitchen: up to date" in shown.lines
     document = json.loads(command_line("status", "--json").out)
     assert document["subscribers"] == [{"id": "kitchen", "lag_seconds": 0, "blocked": 0, "disabled": False}]
+
+
+def test_events_are_replayed_to_a_subscriber(
+    command_line: CommandLine, container: Container, delivery: str, url: str
+) -> None:
+    def replay(*arguments: str) -> tuple[int, str]:
+        result = command_line("events", "replay", "--to", "kitchen", *arguments)
+        return result.code, result.out + result.err
+
+    assert replay()[0] == 1
+    add(command_line, url)
+    assert replay("--order", "2011") == (0, "kitchen: 1 event of 2011 sent again\n")
+    assert [each.key for each in container.database.read(subscribers.blocked, "kitchen")] == [delivery]
+    assert replay() == (0, "kitchen: the failed events of 1 delivery sent again\n")
+    since = NOW.isoformat()
+    assert replay("--since", since) == (0, f"kitchen: all events since {since} sent again\n")
+    assert stored(container).position == 0
+    for wrong in (("--since", "1h", "--order", "2011"), ("--since", "1h", "--until", "1m")):
+        assert replay(*wrong)[0] == 2
+    command_line("subscribers", "disable", "kitchen")
+    code, out = replay("--since", "1h")
+    assert (code, out) == (
+        1,
+        "order-sync: kitchen is disabled; `order-sync subscribers enable kitchen` sends it what it has missed\n",
+    )

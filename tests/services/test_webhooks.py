@@ -310,7 +310,7 @@ def test_one_order_is_sent_again_in_order_and_new_events_follow(deliverers: Deli
 def test_all_events_since_a_time_are_sent_again(deliverers: Deliverers) -> None:
     deliverers.add()
     deliverers.happen(("a", 1))
-    deliverers.pass_time(minutes=1)
+    deliverers.pass_time(minutes=2)
     since = deliverers.now
     deliverers.happen(("b", 1), ("a", 2))
     deliverers.deliver()

@@ -19,6 +19,7 @@ from worker.cli.base import (
     report,
     write_text,
 )
+from worker.cli.subscribers import replay_to
 from worker.wording import counted
 
 events = typer.Typer(help="Recorded events.", invoke_without_command=True)
@@ -59,12 +60,21 @@ def replay(
     order: str = Order,
     since: str = Since,
     until: str = typer.Option("", help="Only events before this time, in the same forms; by default now."),
+    to: str = typer.Option(
+        "",
+        help="Send the events to this subscriber over HTTP, not to the bus; by default what failed.",
+    ),
     yes: bool = Yes,
     by: str = By,
     reason: str = Why,
     as_json: bool = Json,
 ) -> None:
-    """Publish recorded events on the bus again, with the ids that they had."""
+    """Publish recorded events on the bus again, with the ids that they had, or send them to a subscriber again."""
+    if to:
+        if until:
+            fail("--until does not go with --to", 2)
+        replay_to(to, operator(by, reason), order=order, since=since, as_json=as_json)
+        return
     if not order and not since:
         fail("write --order ID, or --since TIME, perhaps with --until TIME", 2)
     from worker.services.replays import NotPublished

@@ -29,6 +29,7 @@ from worker.cli.base import (
     write_text,
 )
 from worker.cli.status import subscriber_state
+from worker.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,22 +185,21 @@ def skip(
     report(text, {"id": subscriber, "order_id": order, "skipped": skipped}, as_json=as_json)
 
 
-def replay_to(
-    services: "Container", subscriber: str, who: "Operator", *, order: str, since: str, failed: bool, as_json: bool
-) -> None:
-    """Send a subscriber events again: those of one order, those since a time, or those that failed."""
+def replay_to(subscriber: str, who: "Operator", *, order: str, since: str, as_json: bool) -> None:
+    """Send a subscriber events again: those of one order, those since a time, or by default those that failed."""
+    if order and since:
+        fail("with --to, write either --order or --since", 2)
+    services = open_container()
     _find(services, subscriber)
-    if [bool(order), bool(since), failed].count(True) != 1:
-        fail("--to needs one of --order, --since and --failed", 2)
     if order:
         count = services.subscribers.replay_order(subscriber, order, who)
-        text = f"{count} events of {order} are sent again"
+        text = f"{counted(count or 0, 'event', 'events')} of {order} sent again"
     elif since:
         count = services.subscribers.replay_since(subscriber, moment(since, services.clock()), who)
-        text = f"all events since {since} are sent again"
+        text = f"all events since {since} sent again"
     else:
         count = services.subscribers.retry(subscriber, who)
-        text = f"events of {count} deliveries are sent again"
+        text = f"the failed events of {counted(count or 0, 'delivery', 'deliveries')} sent again"
     if count is None:
         fail(f"{subscriber} is disabled; `order-sync subscribers enable {subscriber}` sends it what it has missed")
     report(f"{subscriber}: {text}", {"id": subscriber, "count": count}, as_json=as_json)

@@ -8,7 +8,6 @@ from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, or_, 
 
 from schemas.events import EventType
 from worker.database.batches import insert_new
-from worker.database.connection import without_limit
 from worker.database.tables import BLOCKED_KEY, EVENT, LEASE, SUBSCRIBER
 from worker.domain.subscriber import BlockedKey, Progress, Subscriber
 
@@ -152,16 +151,6 @@ def states(connection: Connection) -> list[SubscriberState]:
         )
         for row in connection.execute(query.order_by(SUBSCRIBER.c.id)).mappings()
     ]
-
-
-def position_at(connection: Connection, moment: datetime) -> int:
-    """Return the position of the last event before a time, so that the events after it are those since then.
-
-    All events since then are read, because no index contains their time.
-    """
-    without_limit(connection)
-    first = connection.scalar(select(func.min(EVENT.c.position)).where(EVENT.c.created_at >= moment))
-    return first - 1 if first is not None else connection.scalar(select(func.max(EVENT.c.position))) or 0
 
 
 def _row(subscriber: Subscriber) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from schemas.events import EVENT_SOURCE, EventType, rfc3339
 from worker.clock import Clock
-from worker.database import event_feed, operator_actions, outbox, subscribers
+from worker.database import attempt_events, event_feed, operator_actions, outbox, subscribers
 from worker.database.connection import Connection
 from worker.database.database import Database
 from worker.database.event_feed import Wanted
@@ -22,10 +22,11 @@ from worker.http.call import Reply
 from worker.http.receiver_url import check_url, host_of
 from worker.http.webhooks import WebhookSender, check_secret, new_secret, signed
 from worker.services.event_feed import EventFeed
+from worker.services.replays import OVERLAP
 from worker.services.webhooks import TASK
 
 MOST_OF_ORDER = 10_000
-"""The most events of an order that are counted."""
+"""The most events of an order that are sent again."""
 TEST_TYPE = "order_sync.test"
 """The type of the event of `subscribers test`. It is no event of an order, and is stored nowhere."""
 NAME = "[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}"
@@ -140,16 +141,20 @@ class Subscribers:
         keys = self.database.read(outbox.event_keys, order_id)
 
         def replay(connection: Connection, subscriber: Subscriber, now: datetime) -> int:
-            for key in keys:
-                subscribers.block(connection, subscriber.id, BlockedKey(key, 0, now, now))
             wanted = Wanted(subscriber.types, keys)
-            return len(event_feed.events(connection, 0, subscriber.position, MOST_OF_ORDER, wanted)) if keys else 0
+            found = event_feed.events(connection, 0, subscriber.position, MOST_OF_ORDER, wanted) if keys else []
+            for key in {each.key for each in found}:
+                subscribers.block(connection, subscriber.id, BlockedKey(key, 0, now, now))
+            return len(found)
 
         return self._resend(f"{subscriber_id}, order {order_id}", subscriber_id, by, replay)
 
     def replay_since(self, subscriber_id: str, since: datetime, by: Operator) -> int | None:
-        """Send all events since a time again; return the position before them, None without an enabled subscriber."""
-        position = max(self.database.read(subscribers.position_at, since), self.feed.first())
+        """Send all events since a time again, and those of the minute before it; return the position before them.
+
+        Return None without an enabled subscriber.
+        """
+        position = max(self.database.read(attempt_events.position_before, since - OVERLAP), self.feed.first())
 
         def replay(connection: Connection, subscriber: Subscriber, _now: datetime) -> int:
             subscribers.rewind(connection, subscriber, position)
