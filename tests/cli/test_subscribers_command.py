@@ -83,6 +83,14 @@ def test_two_subscribers_cannot_have_the_same_id(command_line: CommandLine, cont
     assert stored(container).secrets == (SECRET,)
 
 
+def test_a_new_secret_is_shown_once_on_a_line_of_its_own(
+    command_line: CommandLine, container: Container, url: str
+) -> None:
+    for arguments in (("add", url, "--id", "kitchen"), ("rotate", "kitchen")):
+        _, line = command_line("subscribers", *arguments).lines
+        assert line == f"secret: {stored(container).secrets[0]}"
+
+
 def test_a_secret_is_read_from_standard_input(command_line: CommandLine, container: Container, url: str) -> None:
     command_line("subscribers", "add", url, "--id", "kitchen", "--secret", "-", stdin=f"{SECRET}\n".encode())
     assert stored(container).secrets == (SECRET,)

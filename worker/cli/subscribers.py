@@ -64,8 +64,7 @@ def add(
         added = services.subscribers.add(url, name, wanted, _secret(secret), operator(by, reason))
     except (ValueError, Unavailable) as error:
         fail(str(error))
-    document = {"id": added.id, "secret": added.secrets[0]}
-    report(f"{added.id} gets the events from now on\nsecret: {added.secrets[0]}", document, as_json=as_json)
+    _report_secret(f"{added.id} gets the events from now on", added.id, added.secrets[0], as_json=as_json)
 
 
 @subscribers.command("list")
@@ -74,7 +73,8 @@ def list_subscribers(*, as_json: bool = Json) -> None:
     from worker.database import subscribers as stored
 
     services, rows = open_container(), table("subscriber", "url", "types", "state", "last accepted", "last error")
-    for each in services.database.read(stored.states):
+    found = services.database.read(stored.states)
+    for each in found:
         subscriber = each.subscriber
         if as_json:
             write_json(_document(each))
@@ -85,7 +85,7 @@ def list_subscribers(*, as_json: bool = Json) -> None:
             )
             types = ", ".join(subscriber.types) or "all"
             rows.add_row(subscriber.id, subscriber.url, types, state, accepted, subscriber.last_error or "")
-    if not as_json:
+    if found and not as_json:
         console.print(rows, soft_wrap=False)
 
 
@@ -165,7 +165,8 @@ def rotate(
         new = services.subscribers.rotate(subscriber, _secret(secret), who)
     except ValueError as error:
         fail(str(error))
-    report(f"{subscriber}: signed with both secrets\nsecret: {new}", {"id": subscriber, "secret": new}, as_json=as_json)
+    if new is not None:
+        _report_secret(f"{subscriber}: signed with both secrets", subscriber, new, as_json=as_json)
 
 
 @subscribers.command("skip")
@@ -203,6 +204,12 @@ def replay_to(subscriber: str, who: "Operator", *, order: str, since: str, as_js
     if count is None:
         fail(f"{subscriber} is disabled; `order-sync subscribers enable {subscriber}` sends it what it has missed")
     report(f"{subscriber}: {text}", {"id": subscriber, "count": count}, as_json=as_json)
+
+
+def _report_secret(text: str, subscriber: str, secret: str, *, as_json: bool) -> None:
+    report(text, {"id": subscriber, "secret": secret}, as_json=as_json)
+    if not as_json:
+        write_text(f"secret: {secret}")
 
 
 def _find(services: "Container", subscriber: str) -> "Subscriber":

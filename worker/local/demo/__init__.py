@@ -59,6 +59,7 @@ def environment(redis_url: str, sandbox: int, web: int, desk: int, flower: int) 
         "CARRIERS__DELIVERIT__USERNAME": "sandbox@deliverit.example",
         "CARRIERS__DELIVERIT__PASSWORD": "sandbox-deliverit-password",
         "CARRIERS__DELIVERIT__POLL_INTERVAL": "1",
+        "WEBHOOKS__PRIVATE_HOSTS": "127.0.0.1,localhost",
         "CARRIERS__DELIVERIT__OFFER_WAIT": "3",  # the demo has no operator who would answer
         "ORDERING__BASE_URL": origin,
         "ORDERING__API_KEY": "sandbox-ordering-key",
