@@ -85,7 +85,7 @@ def test_a_name_that_gets_another_address_after_its_check_is_checked_again(serve
     look_up = resolving("93.184.216.34", "127.0.0.1")
     with closing(WebhookSender(lambda _url: "", look_up=look_up)) as careful:
         careful.check(f"http://rebinding.example:{server.port}/")
-        with pytest.raises(Unavailable, match="the address 127.0.0.1 of rebinding.example is not public"):
+        with pytest.raises(Unavailable, match=r"the address 127\.0\.0\.1 of rebinding\.example is not public"):
             careful.post(post_to(f"http://rebinding.example:{server.port}/"))
     assert server.connections == 0
 

@@ -1,8 +1,8 @@
-"""Whatever receivers, processes and operators do: every event arrives, and those of a delivery in order, without a gap."""
+"""Whatever receivers, processes and operators do, every event arrives, and those of a delivery in order."""
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -83,16 +83,15 @@ class Chaos:
 
     def operate(self) -> None:
         operators, name = self.deliverers.subscribers, self.random.choice([ALL, QUARANTINED])
-        self.random.choice(
-            [
-                lambda: operators.replay_order(name, f"order {self.random.choice(KEYS)}", MARIA),
-                lambda: operators.replay_since(name, self.deliverers.now, MARIA),
-                lambda: operators.retry(name, MARIA),
-                lambda: operators.disable(name, MARIA),
-                lambda: operators.enable(name, MARIA),
-                lambda: operators.rotate(name, "", MARIA),
-            ]
-        )()
+        actions: list[Callable[[], object]] = [
+            lambda: operators.replay_order(name, f"order {self.random.choice(KEYS)}", MARIA),
+            lambda: operators.replay_since(name, self.deliverers.now, MARIA),
+            lambda: operators.retry(name, MARIA),
+            lambda: operators.disable(name, MARIA),
+            lambda: operators.enable(name, MARIA),
+            lambda: operators.rotate(name, "", MARIA),
+        ]
+        self.random.choice(actions)()
 
     def recover(self) -> None:
         """Let the receivers accept everything, and let the sweep wake up what is due until nothing is."""

@@ -1,5 +1,6 @@
 """A subscriber gets every event at least once, those of a delivery in order, whatever its receiver does."""
 
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from structlog.testing import capture_logs
 
 from schemas.events import EventType, event_id
 from tests.services.webhook_receivers import BROKEN, MARIA, OK, SECRET, Deliverers, ScriptedSender, failing
-from worker.database import leases, subscribers
+from worker.database import event_feed, leases, subscribers
 from worker.database.database import Database
 from worker.errors import Unavailable, Uncertain
 from worker.http.call import Reply
@@ -279,12 +280,17 @@ def test_answers_that_come_after_the_lease_was_lost_are_not_stored(deliverers: D
     assert (deliverers.subscriber().accepted, deliverers.subscriber().failed, deliverers.blocked()) == (2, 0, {})
 
 
-def test_a_removed_or_disabled_subscriber_gets_no_further_batch(deliverers: Deliverers) -> None:
-    for name, end in (("kitchen", deliverers.subscribers.remove), ("screen", deliverers.subscribers.disable)):
-        deliverers.add(name=name)
-        deliverers.happen(*((f"{name} {number}", 1) for number in range(150)))
-        deliverers.sender.answer = lambda _key, _sequence, end=end, name=name: end(name, MARIA) and OK or OK
-        assert len(deliverers.deliver(name)) == 100
+@pytest.mark.parametrize("action", ["remove", "disable"])
+def test_a_removed_or_disabled_subscriber_gets_no_further_batch(deliverers: Deliverers, action: str) -> None:
+    deliverers.add()
+    deliverers.happen(*((f"key {number}", 1) for number in range(150)))
+
+    def end(_key: str, _sequence: int) -> Reply:
+        getattr(deliverers.subscribers, action)("kitchen", MARIA)
+        return OK
+
+    deliverers.sender.answer = end
+    assert len(deliverers.deliver()) == 100
 
 
 # --- events again -----------------------------------------------------------------------------------------------------
@@ -327,10 +333,11 @@ def test_a_replay_that_an_operator_asks_for_during_a_batch_is_not_lost(deliverer
     deliverers.happen(("a", 1), ("a", 2), ("b", 1))
     deliverers.deliver()
     deliverers.happen(("c", 1), ("a", 3))
-    requests = iter(
+    operators = deliverers.subscribers
+    requests: Iterator[Callable[[], object]] = iter(
         [
-            lambda: deliverers.subscribers.replay_order("kitchen", "order a", MARIA),
-            lambda: deliverers.subscribers.replay_since("kitchen", deliverers.now, MARIA),
+            lambda: operators.replay_order("kitchen", "order a", MARIA),
+            lambda: operators.replay_since("kitchen", deliverers.now, MARIA),
         ]
     )
 
@@ -386,8 +393,6 @@ def test_during_a_rotation_an_event_is_signed_with_both_secrets(deliverers: Deli
 def test_a_subscriber_whose_next_events_were_deleted_is_disabled_and_not_silently_continued(
     deliverers: Deliverers,
 ) -> None:
-    from worker.database import event_feed
-
     deliverers.add()
     deliverers.happen(("a", 1), ("a", 2))
     deliverers.database.write(event_feed.record_deleted, 1)

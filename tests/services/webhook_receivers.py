@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import Celery
 
-from schemas.events import EventType, OrderEvent, event_id
+from schemas.events import EventType, OrderEvent
 from tests.database.samples import SentTasks
 from worker.database import outbox, subscribers
 from worker.database.database import Database
@@ -63,7 +63,7 @@ class ScriptedSender(WebhookSender):
                 self.posts.append(build(event))
                 self.sent.append((event.key, event.sequence))
                 outcomes[key].append(self.answer(event.key, event.sequence))
-                if outcomes[key][-1] not in (OK,):
+                if outcomes[key][-1] != OK:
                     del open_[key]
         if not self.dies_before_storing:
             done(outcomes)
@@ -147,18 +147,3 @@ def first_times(sent: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
         if sequence not in found[key]:
             found[key].append(sequence)
     return dict(found)
-
-
-__all__ = [
-    "BROKEN",
-    "MARIA",
-    "NOON",
-    "OK",
-    "SECRET",
-    "Deliverers",
-    "ScriptedSender",
-    "event_id",
-    "failing",
-    "first_times",
-    "replace",
-]

@@ -23,6 +23,7 @@ from worker.cli import (
     run,
     show,
     status,
+    subscribers,
 )
 from worker.cli.base import advice_on, app, complain
 from worker.errors import SettingsError
@@ -46,6 +47,7 @@ __all__ = [
     "run",
     "show",
     "status",
+    "subscribers",
 ]
 
 FAILED, WRONG_USAGE = 1, 2

@@ -1,5 +1,6 @@
 """What operators do about the subscribers that get events over HTTP. Each action is recorded with its operator."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,6 +28,8 @@ MOST_OF_ORDER = 10_000
 """The most events of an order that are counted."""
 TEST_TYPE = "order_sync.test"
 """The type of the event of `subscribers test`. It is no event of an order, and is stored nowhere."""
+NAME = "[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}"
+"""The pattern of a subscriber's id, which becomes part of names of leases and of labels."""
 T = TypeVar("T")
 
 
@@ -49,10 +52,13 @@ class Subscribers:
         ValueError for wrong values, and Unavailable if the host may not be called.
         """
         check_url(url, self.private_hosts)
+        name = name or host_of(url)
+        if not re.fullmatch(NAME, name):
+            raise ValueError("the id must begin with a letter or digit, and have letters, digits and . : _ - (--id)")
         secret = check_secret(secret) if secret else new_secret()
         self.sender.check(url)
         now, position = self.clock(), self.feed.settled()
-        subscriber = Subscriber(name or host_of(url), url, tuple(types), (secret,), position, now)
+        subscriber = Subscriber(name, url, tuple(types), (secret,), position, now)
 
         def add(connection: Connection, _now: datetime) -> bool:
             return subscribers.add(connection, subscriber)
