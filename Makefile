@@ -11,7 +11,7 @@ OR_ENDED = || [ $$? -eq 130 ]
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check check-long troubles chaos bench bench-long format docs lock clean
+.PHONY: help demo up test check check-long troubles chaos bench bench-long format docs pictures site lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,8 @@ check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest -n auto --dist worksteal -q
 
-check-long: check ## check everything, and that the tests notice when a guarantee is taken out of the code
+check-long: check ## check everything with more examples, and that the tests notice when a guarantee is taken away
+	@$(BIN)/pytest -n auto --dist worksteal -q -m hypothesis --hypothesis-profile thorough
 	@$(BIN)/python -m tests.mutants.run
 	@$(MAKE) --no-print-directory troubles
 
@@ -53,10 +54,18 @@ format: $(READY) ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(READY) ## write the generated pages: the settings, the API quirks, the faults and the schemas
+docs: $(READY) ## write the generated pages: the settings, the commands, the API quirks, the faults and the schemas
 	@$(BIN)/python docs/write_settings.py
+	@$(BIN)/python docs/write_command_line.py
 	@$(BIN)/python docs/write_test_tables.py
 	@$(BIN)/order-sync schema docs/schemas
+
+pictures: $(READY) ## draw the pictures in docs/images and the table of transitions again (needs Graphviz)
+	@command -v dot >/dev/null || { echo "make pictures needs Graphviz (apt-get install graphviz)" >&2; exit 1; }
+	@$(BIN)/python -m docs.draw_pictures
+
+site: $(READY) ## build the pages as a web site in site/, with strict links
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lock: $(READY) ## update the versions in requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
@@ -64,7 +73,7 @@ lock: $(READY) ## update the versions in requirements.lock (needs uv)
 		--extra local --extra otel --group dev --output-file $(LOCK) pyproject.toml
 
 clean: ## remove everything that can be rebuilt; var/ (with the database) stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist var/demo
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site var/demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment: made by uv if it is installed, else by venv and pip. The lock lists every package, also those of the

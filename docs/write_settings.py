@@ -28,12 +28,13 @@ HEAD = """\
 
 <!-- Written by `make docs` from the models in worker/config/settings.py and worker/carriers/. -->
 
-Every setting is an environment variable. The file `order-sync.toml` may contain the same keys in lower case, in tables
-(`[carriers.borzo]`, `token = "..."`); `ORDER_SYNC_CONFIG` is the path of another file. The environment takes
-precedence. A variable whose name ends in `_FILE` is the path of a file with the value, for mounted secrets. White space
-and a byte order mark around a value are not part of it. A process with a wrong or missing setting does not start; one
-message names every fault and shows no value. The variables that Kubernetes sets for a Service called `order-sync` are
-passed over.
+Every setting is an environment variable, or a line of the file `.env`. The file `order-sync.toml` may contain the same
+keys in lower case, in tables (`[carriers.borzo]`, `token = "..."`). The environment takes precedence over `.env`, and
+`.env` over `order-sync.toml`; `order-sync init` writes both files. `ORDER_SYNC_CONFIG` is the path of another settings
+file, which replaces both. A variable whose name ends in `_FILE` is the path of a file with the value, for mounted
+secrets. White space and a byte order mark around a value are not part of it. A process with a wrong or missing setting
+does not start; one message names every fault and shows no value. The variables that Kubernetes sets for a Service
+called `order-sync` are passed over.
 """
 CARRIERS_HEAD = """\
 ## Carriers

@@ -63,6 +63,7 @@ DELIVERY_ID = "6f6a5e64-8a4e-5c5f-9f0b-1f1a2c3d4e5f"
 ORDER: dict[str, Any] = {
     "order_id": "2011",
     "store_id": "17",
+    "status": 7,
     "customer": {"name": "Mette Holm", "phone": "+4551234567"},
     "dropoff": {
         "street": "Hunderupvej 12",

@@ -39,9 +39,6 @@ SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers", "webhooks")
 OTHER_QUEUES = {"orders.fetch": PLATFORM, "orders.backfill": PLATFORM, "maintenance.purge": "timers"}
 """Tasks with an unusual queue. The usual queue of a task is the part of its name before the dot."""
-GC_THRESHOLD = 20_000
-"""How many new objects a worker has before it looks for garbage. With Python's own 700, that takes a tenth of its time.
-"""
 M_ARENA_MAX, ARENAS = -8, 2
 """The option of glibc for the number of memory arenas, and the number that a worker has."""
 AUDIT_SECONDS = 30.0
@@ -253,7 +250,7 @@ def _set_up(**_: Any) -> None:
     signals.setup_logging.connect(_set_up_logs)
     signals.celeryd_init.connect(_share_memory)
     signals.worker_ready.connect(_show_threads_on_signal)
-    signals.worker_ready.connect(_collect_garbage_less_often)
+    signals.worker_ready.connect(_exempt_from_garbage)
     signals.task_unknown.connect(_log_unusable)
     signals.task_rejected.connect(_log_unusable)
 
@@ -277,9 +274,8 @@ def _share_memory(**_: Any) -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
 
-def _collect_garbage_less_often(**_: Any) -> None:
-    """Raise the threshold of the garbage collector, and exempt everything that the worker has loaded so far."""
-    gc.set_threshold(GC_THRESHOLD)
+def _exempt_from_garbage(**_: Any) -> None:
+    """Exempt everything that the worker has loaded so far from the collection of garbage."""
     gc.freeze()
 
 

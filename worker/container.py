@@ -39,6 +39,7 @@ from worker.resilience.call_journal import CallJournal
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
 from worker.resilience.rate_limiter import Outage, RateLimiter
+from worker.services import public_address
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
 from worker.services.backfill import Backfill
@@ -63,6 +64,7 @@ from worker.services.operations import Operations
 from worker.services.order_fetch import OrderFetch
 from worker.services.order_requests import OrderRequests
 from worker.services.outcomes import Outcomes
+from worker.services.public_address import PublicAddress
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
 from worker.services.replays import Replays
@@ -149,11 +151,14 @@ class Container:
     @cached_property
     def gateway(self) -> Gateway:
         """The gateway, which sends all outgoing HTTP."""
+        url = self.settings.public_url
+        ours = {public_address.ACCOUNT: public_address.account(url)} if url else {}
+        proxy = self.settings.proxy_for(url)
         return Gateway(
-            self.api_accounts,
+            {**self.api_accounts, **ours},
             self.rate_limiter.acquire,
             self.clock,
-            proxies=self.proxies,
+            proxies={**self.proxies, **({public_address.ACCOUNT: proxy} if proxy else {})},
             ca_bundle=self.settings.ca_bundle,
         )
 
@@ -331,6 +336,11 @@ class Container:
     def callback_gaps(self) -> CallbackGaps:
         """The service that schedules reads after a time in which no callbacks could be stored."""
         return CallbackGaps(self.database, self.terms, self.clock)
+
+    @cached_property
+    def public_address(self) -> PublicAddress:
+        """The service that proves that the public address reaches our web process."""
+        return PublicAddress(self.database, self.gateway, self.settings.public_url, self.clock)
 
     @cached_property
     def ingest(self) -> Ingest:

@@ -299,8 +299,8 @@ def test_make_lists_its_targets() -> None:
         pytest.skip("there is no make here")
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     names = [line.split()[1] for line in listed.splitlines() if line.startswith("make ")]
-    assert (
-        " ".join(names) == "help demo up test check check-long troubles chaos bench bench-long format docs lock clean"
+    assert " ".join(names) == (
+        "help demo up test check check-long troubles chaos bench bench-long format docs pictures site lock clean"
     )
 
 
@@ -363,9 +363,9 @@ def test_no_file_names_a_machine_or_a_package_host(tracked: list[Path]) -> None:
     assert found == []
 
 
-def test_the_files_of_the_demo_are_not_ignored() -> None:
+def test_the_samples_are_not_ignored() -> None:
     ignored = subprocess.run(
-        ["git", "check-ignore", "worker/local/demo/stores.toml", "docs/order-placed.json", "requirements.lock"],
+        ["git", "check-ignore", "examples/stores.toml", "docs/order-placed.json", "requirements.lock"],
         cwd=ROOT,
         capture_output=True,
         text=True,

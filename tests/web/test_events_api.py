@@ -142,7 +142,6 @@ def test_a_cursor_of_another_database_is_gone(platform: Platform) -> None:
     assert platform.send("GET", "/events?after=7", content_type=None) == refused(410, "Gone", detail)
 
 
-@pytest.mark.fault("F-01")
 def test_events_that_cannot_be_read_now_are_requested_again_later(make_edge: Callable[..., Edge]) -> None:
     platform = Platform(make_edge("postgresql://127.0.0.1:1/none", **KEYS))
     assert platform.send("GET", "/events", content_type=None) == LATER

@@ -18,7 +18,7 @@ from tests.web.edge import Edge
 from tests.web.test_orders_api import KEY, KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = 15
+EXAMPLES = settings().max_examples // 5
 NOT_CHECKED: list[Any] = [negative_data_rejection, positive_data_acceptance]
 """A schema cannot say everything: fields that only decorate are read leniently, and 30 February is no time."""
 OPERATIONS = [(path, "GET" if path in {DELIVERY, EVENTS} else "POST") for path in ANSWERS]

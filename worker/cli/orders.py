@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import typer
 
-from worker.cli.base import RUN, Json, app, fail, open_container, report
+from worker.cli.base import RUN, Json, app, fail, open_container, report, write_text
 
 if TYPE_CHECKING:
     from schemas.messages import Message
@@ -27,6 +27,21 @@ def place(
     parse(found, file, services)  # a fault is reported here, before the message can become a dead letter
     entry = services.bus.add_order(json.dumps(found, ensure_ascii=False))
     report(entry, {"entry": entry, "message_id": found.get("id")}, as_json=as_json)
+
+
+@app.command("sample-order", rich_help_panel=RUN)
+def write_sample_order(
+    *,
+    order_id: str = typer.Option("2011", "--id", help="The order's id; each id is one order."),
+    store: str = typer.Option("17", help="A store of the sample stores.toml: 17, 21 or 34."),
+    notes: str = typer.Option("", help="The customer's notes; at the sandbox, sandbox:SCRIPT chooses what happens."),
+) -> None:
+    """Write a sample order, for `order-sync place -`, or for a file to send from your platform."""
+    from worker.local.demo.orders import CUSTOMERS, sample_order
+
+    if store not in CUSTOMERS:
+        fail(f"there is no sample customer near the store {store}, only near {', '.join(CUSTOMERS)}", 2)
+    write_text(json.dumps(sample_order(order_id, store, notes), indent=2, ensure_ascii=False))
 
 
 def message_in(file: str) -> dict[str, Any]:

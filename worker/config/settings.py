@@ -44,10 +44,15 @@ API_KEY = "[!-~]{32,}"
 """The pattern of a platform's key: letters, digits and punctuation, without a space."""
 USER_NAME = "[a-z0-9][a-z0-9_]{0,31}"
 """The pattern of the name of the desk's user, which becomes part of a variable."""
-TEXTS = {"missing": "must be set", "extra_forbidden": "there is no such setting"}
+TEXTS = {
+    "missing": "must be set",
+    "extra_forbidden": "there is no such setting",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+}
 NO_REDIS = (
     "ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it, or start everything with "
-    "`order-sync up` (or `make demo`)"
+    "`order-sync up`"
 )
 
 
@@ -262,6 +267,8 @@ class Settings(_Section):
     def _is_public(cls, url: str) -> str:
         if url and not (urlsplit(url).scheme in {"http", "https"} and urlsplit(url).hostname):
             raise ValueError("must be the http:// or https:// address of the callbacks")
+        if urlsplit(url).username or urlsplit(url).query or urlsplit(url).fragment:
+            raise ValueError("must have neither credentials nor a query")
         return url.rstrip("/")
 
     @field_validator("https_proxy")
@@ -331,6 +338,14 @@ class Settings(_Section):
             return str(RedisUrl.parse(REDIS_URL_FILE.read_text().strip()))
         except (OSError, ValueError):
             raise SettingsError(NO_REDIS) from None
+
+    @property
+    def has_redis(self) -> bool:
+        """Whether there is an address of a Redis."""
+        try:
+            return bool(self.redis)
+        except SettingsError:
+            return False
 
     @property
     def broker(self) -> str:

@@ -215,7 +215,7 @@ class Gateway:
             async with asyncio.timeout(account.deadline):
                 return await self._receive(account, call, max_body, start)
         except NOT_SENT as error:
-            return Unavailable(f"not sent: {type(error).__name__}")
+            return Unavailable(f"not sent: {_name(error)}")
         except _TooLateError:
             return Postponed(TOO_LATE)
         except TimeoutError:
@@ -247,6 +247,16 @@ class Gateway:
             limits = httpx.Limits(max_connections=8, max_keepalive_connections=8)
             self._kept[account.name] = httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False, proxy=proxy)
         return self._kept[account.name]
+
+
+def _name(error: BaseException) -> str:
+    """Return the name of an error, with the fault in TLS that caused it, if one did."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return type(error).__name__
+    return f"{type(error).__name__} in TLS: {getattr(cause, 'verify_message', '') or cause.reason}"
 
 
 class _TooLateError(Exception):

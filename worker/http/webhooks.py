@@ -151,6 +151,7 @@ class WebhookSender:
         self._storing.shutdown()
         loop, self._opened = self._opened, None
         if loop is not None:
+            asyncio.run_coroutine_threadsafe(_cancel_rest(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
             self._thread.join()
             loop.close()
@@ -249,6 +250,15 @@ class _Running(Generic[T]):
             outcomes[key].append(outcome)
             if not isinstance(outcome, Reply) or not 200 <= outcome.status < 300:  # noqa: PLR2004 - the codes of success
                 return
+
+
+async def _cancel_rest() -> None:
+    """Cancel what is still under way, so that its connections are closed before the loop."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.sleep(0)
 
 
 def _finish(done: Callable[[Mapping[K, Any]], None], outcomes: Mapping[K, Any]) -> None:

@@ -1,6 +1,7 @@
 """Measure whether the parts of the system work: workers, beat, the sweep, the outbox, the streams and the accounts."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -95,7 +96,16 @@ class SystemHealth:
     clock: Clock
 
     def measure(self) -> SystemState:
-        """Return the state of all parts now."""
+        """Return the state of all parts now. Both parts of Redis are read at once, so a hanging one is awaited once."""
+        with ThreadPoolExecutor(1) as other:
+            reading = other.submit(self._breakers)
+            now, stored, lags = self._stored_and_lags()
+            return SystemState(now, stored, lags, reading.result())
+
+    def _breakers(self) -> Mapping[str, Mapping[CallClass, BreakerStatus] | None]:
+        return {name: self.breaker.statuses(name) for name in self.carriers}
+
+    def _stored_and_lags(self) -> tuple[datetime, StoredState | None, Mapping[tuple[str, str], float] | None]:
         stored: StoredState | None = None
         now = datetime.now(UTC)  # the shared clock needs the database
         with suppress(DatabaseError):
@@ -104,7 +114,7 @@ class SystemHealth:
         lags: Mapping[tuple[str, str], float] | None = None
         with suppress(*OUTAGES):
             lags = self.bus.lags(now)
-        return SystemState(now, stored, lags, {name: self.breaker.statuses(name) for name in self.carriers})
+        return now, stored, lags
 
 
 def stored_state(connection: Connection) -> StoredState:

@@ -14,19 +14,24 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker import log
 from worker.container import Container
+from worker.database.connection import DatabaseError
+from worker.services import public_address
 from worker.services.callback_gaps import HEARTBEAT_SECONDS
+from worker.services.public_address import UNSIGNED, PublicAddress
 from worker.web.bodies import RequestBodies
-from worker.web.callbacks import ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
+from worker.web.callbacks import FOLDER, ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
 from worker.web.counters import Answers
 from worker.web.events import EventsEndpoint
 from worker.web.orders import FOLDERS, OrdersApi, refuse_request
 
 logger = log.get(__name__)
+CHECK = f"/{FOLDER}/{public_address.FOLDER}/{{number}}"
+"""The route of `order-sync check`, below the folder that a proxy forwards to us."""
 
 
 def count_answers(container: Container) -> Answers:
@@ -47,6 +52,7 @@ def create_web_app(
     refuse = partial(_refuse, callbacks.refuse, FOLDERS if keys else frozenset())
     return Starlette(
         routes=[
+            Route(CHECK, partial(_sign, container.public_address), methods=["POST"]),
             Route(ROUTES[0], callbacks.receive, methods=["POST"]),
             Route(ROUTES[1], callbacks.receive, methods=["GET", "POST"]),
             *orders.routes(),
@@ -55,6 +61,15 @@ def create_web_app(
         exception_handlers={404: refuse, 405: refuse},
         lifespan=partial(_heartbeat, container.callback_gaps.heartbeat),
     )
+
+
+async def _sign(address: PublicAddress, request: Request) -> Response:
+    """Answer `order-sync check`, which proves that the public address reaches this process."""
+    try:
+        signature = await run_in_threadpool(address.answer, request.path_params["number"])
+    except DatabaseError:
+        signature = None
+    return PlainTextResponse(signature or UNSIGNED, 200 if signature else 404)
 
 
 async def _refuse(

@@ -1,4 +1,4 @@
-"""The commands and examples of README.md work."""
+"""The programs in the pages place orders and read events as they say."""
 
 import asyncio
 import json
@@ -16,39 +16,35 @@ from typing import Any, cast
 import pytest
 import redis
 from starlette.types import ASGIApp
-from typer.main import get_command
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from schemas.messages import Message, read_message
 from schemas.status import DeliveryStatus
 from tests.examples.languages import EXAMPLES, NODE, require
+from tests.house.pages import ROOT, block
 from tests.web.edge import Edge
 from worker.bus.streams import Bus, Entry
-from worker.cli import app
 from worker.database import deliveries
 from worker.domain.delivery import OutgoingEvent
 from worker.web.server import OPTIONS, LimitedProtocol
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+SENDING, SUBSCRIBING = "docs/sending-orders.md", "docs/subscribing.md"
 EXAMPLE = ROOT / "docs" / "order-placed.json"
-URL = "redis://127.0.0.1:6379/0"
 SECONDS = 300
 """How long an example may take, however loaded the machine is."""
 
 
-def block(language: str, marker: str) -> str:
-    """Return the one fenced block of a language that contains a marker."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    (found,) = [each for each in blocks if marker in each]
-    assert URL in found
-    return str(found)
+@pytest.fixture(autouse=True)
+def _sample_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder that has only the sample order, as a user does."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(EXAMPLE, "order.json")
 
 
-def run(*command: str, **variables: str) -> None:
-    environment = {**os.environ, **variables}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=SECONDS, capture_output=True)
+def run(*command: str, redis_url: str, **variables: str) -> None:
+    environment = {**os.environ, "ORDER_SYNC_REDIS_URL": redis_url, **variables}
+    subprocess.run(command, env=environment, check=True, timeout=SECONDS, capture_output=True)
 
 
 def bus_at(url: str) -> Bus:
@@ -67,25 +63,26 @@ def example() -> Message:
 
 
 def test_the_python_example_places_the_order(own_redis: str) -> None:
-    run(sys.executable, "-c", block("python", "xadd").replace(URL, own_redis))
+    run(sys.executable, "-c", block(SENDING, "python", "xadd"), redis_url=own_redis)
     assert placed(own_redis) == [example()]
 
 
 @pytest.mark.skipif(shutil.which("redis-cli") is None, reason="there is no redis-cli here")
 def test_the_redis_cli_example_places_the_order(own_redis: str) -> None:
-    line = next(line for line in block("sh", "XADD").splitlines() if line.startswith("redis-cli"))
-    run("sh", "-c", line.replace(URL, own_redis))
+    line = next(line for line in block(SENDING, "sh", "XADD").splitlines() if line.startswith("redis-cli"))
+    run("sh", "-c", line, redis_url=own_redis)
     assert placed(own_redis) == [example()]
 
 
 def test_the_node_example_places_the_order(own_redis: str) -> None:
     require(NODE)
-    run("node", "-e", block("js", "xAdd").replace(URL, own_redis), NODE_PATH=str(EXAMPLES / "node_modules"))
+    modules = str(EXAMPLES / "node_modules")
+    run("node", "-e", block(SENDING, "js", "xAdd"), redis_url=own_redis, NODE_PATH=modules)
     assert placed(own_redis) == [example()]
 
 
 def test_the_celery_example_sends_a_task_of_the_worker(own_redis: str) -> None:
-    run(sys.executable, "-c", block("python", "send_task").replace(URL, own_redis))
+    run(sys.executable, "-c", block(SENDING, "python", "send_task"), redis_url=own_redis)
     with redis.Redis.from_url(own_redis, decode_responses=True) as client:
         sent: list[Any] = client.lrange("osync:orders", 0, -1)
     (envelope,) = [json.loads(each) for each in sent]
@@ -100,9 +97,8 @@ async def run_against(app: ASGIApp, script: str, **variables: str) -> str:
     made = partial(LimitedProtocol, config=config, server_state=ServerState(), app_state={})
     server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
-    command = ["sh", "-c", script.replace("127.0.0.1:8000", f"{host}:{port}")]
-    environment = {**os.environ, **variables}
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    environment = {**os.environ, "ORDER_SYNC_WEB_ADDRESS": f"{host}:{port}", **variables}
+    process = await asyncio.create_subprocess_exec("sh", "-c", script, env=environment, stdout=subprocess.PIPE)
     async with asyncio.timeout(SECONDS):
         output, _ = await process.communicate()
     server.close()
@@ -112,7 +108,7 @@ async def run_against(app: ASGIApp, script: str, **variables: str) -> str:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_curl_example_places_reads_and_cancels_the_order(make_edge: Callable[..., Edge]) -> None:
     edge = make_edge(API_KEYS__PLATFORM="k" * 32)
-    (script,) = re.findall(r"^```sh\n(order\(\).*?)^```$", README, re.DOTALL | re.MULTILINE)
+    script = block(SENDING, "sh", "order()")
     output = edge.run(run_against(edge.web, script, ORDER_SYNC_API_KEYS__PLATFORM="k" * 32))
     placed, state, cancelled = json.loads(f"[{output.replace('}{', '},{')}]")
     assert (state["order_id"], state["status"], cancelled) == ("2011", "queued", placed)
@@ -125,10 +121,11 @@ PIPE = 1_000_000
 
 
 class Listener:
-    """The listening example of the README as it stands, on a server of its own."""
+    """The shortest subscriber as it stands in the page, on a server of its own."""
 
     def __init__(self, url: str) -> None:
-        self.script, self.bus, self.count = block("python", "xreadgroup").replace(URL, url), bus_at(url), 0
+        self.script, self.bus, self.count = block(SUBSCRIBING, "python", "xreadgroup"), bus_at(url), 0
+        self.environment = {**os.environ, "ORDER_SYNC_REDIS_URL": url}
         (waits,) = re.findall(r"block=(\d+)", self.script)
         self.block_seconds = int(waits) / 1000
         self.client = redis.Redis.from_url(url, decode_responses=True)
@@ -143,7 +140,8 @@ class Listener:
             self.bus.publisher.publish("database", [outgoing], self.bus.last_id())
 
     def run(self) -> "subprocess.Popen[str]":
-        return subprocess.Popen([sys.executable, "-c", self.script], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", self.script]
+        return subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True)
 
     def wait_until_pending(self, count: int, process: "subprocess.Popen[str]") -> None:
         """Wait until this many entries are read and not acknowledged; fail when the reader ends."""
@@ -195,22 +193,6 @@ def test_the_listening_example_ignores_an_event_that_it_has_handled(own_redis: s
         assert [line[0] for line in lines(process, 3)] == ["1", "2", "3"]
         listener.wait_until_pending(0, process)
         process.kill()
-
-
-@pytest.mark.parametrize("line", [line for line in README.splitlines() if line.startswith("order-sync ")])
-def test_every_command_of_the_readme_exists(line: str) -> None:
-    arguments = line.split("#", maxsplit=1)[0].split()[1:]
-    command = get_command(app)
-    known = getattr(command, "commands", {})
-    assert arguments[0] in known
-    options = {option for parameter in known[arguments[0]].params for option in parameter.opts}
-    assert [text for text in arguments if text.startswith("--") and text not in options] == []
-
-
-def test_every_relative_link_of_the_pages_has_a_target() -> None:
-    pages = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-    links = [(page, target) for page in pages for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]
-    assert [(page.name, target) for page, target in links if not (page.parent / target).exists()] == []
 
 
 def test_the_example_is_a_valid_message_of_the_bus() -> None:
