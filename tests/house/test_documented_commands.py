@@ -69,6 +69,11 @@ NOT_RUN = {
     "docs/deploying.md: # a restore": "test_restoration.py and test_restored_command.py restore a database",
     "docs/performance.md: python -m benchmarks orders latency": "they take minutes; .ci/run runs the short form",
     "docs/sandbox.md: order-sync init": "the same commands",
+    "docs/webhooks.md: from standardwebhooks import Webhook": "webhook_receiver.py has it",
+    'docs/webhooks.md: import { Webhook } from "standardwebhooks";': "webhook_receiver.mjs has it",
+    "docs/webhooks.md: order-sync subscribers add https://kitchen.example.com/hooks --id kitchen":
+        "it needs a receiver; test_subscribers_command.py has one",
+    "docs/webhooks.md: order-sync events replay --to kitchen --order 2011": "the same",
     "docs/tutorial.md: git clone https://github.com/order-sync/order-sync.git": "it needs the network",
 }  # fmt: skip
 RUNS_ON = {
@@ -217,7 +222,9 @@ def test_every_command_is_in_a_block_that_can_run() -> None:
         line for page in PAGES for line in prose(page).splitlines() if re.match(r" {4}(order-sync|make) ", line)
     ]
     assert indented == [], "fence it with ```sh"
-    assert {each.language for each in blocks()} <= {*RUNNABLE, "", "console", "json", "text", "toml", "yaml"}
+    assert {each.language for each in blocks()} <= {
+        *RUNNABLE, "", "console", "http", "json", "php", "ruby", "text", "toml", "yaml",
+    }  # fmt: skip
 
 
 def test_every_json_block_is_json() -> None:
