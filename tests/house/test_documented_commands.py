@@ -69,6 +69,12 @@ NOT_RUN = {
     "docs/deploying.md: # a restore": "test_restoration.py and test_restored_command.py restore a database",
     "docs/performance.md: python -m benchmarks orders latency": "they take minutes; .ci/run runs the short form",
     "docs/sandbox.md: order-sync init": "the same commands",
+    'docs/pulling.md: read_events() { curl -sS -H "Authorization: Bearer $ORDER_SYNC_API_KEYS__PLATFORM" '
+    '"http://127.0.0.1:8000/events?$1"; }':
+        "it waits for an event; test_events_api.py sends its requests",
+    "docs/pulling.md: import json": "it reads for ever; test_events_api.py sends its requests",
+    "docs/pulling.md: order-sync listen": "until Ctrl-C; test_listen_command.py runs it",
+    "docs/pulling.md: order-sync events replay --order 2011 --reason restored": "test_events_commands.py runs it",
     "docs/webhooks.md: from standardwebhooks import Webhook": "webhook_receiver.py has it",
     'docs/webhooks.md: import { Webhook } from "standardwebhooks";': "webhook_receiver.mjs has it",
     "docs/webhooks.md: order-sync subscribers add https://kitchen.example.com/hooks --id kitchen":
