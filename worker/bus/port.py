@@ -6,7 +6,7 @@ bus may lose what it has: its newest events are compared with the outbox, and pu
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -105,6 +105,9 @@ class EventPublisher(Protocol):
         place of the newest event. Raises StreamMoved if the bus has a newer one.
         """
 
+    def forget(self, database: str, keys: Collection[str]) -> None:
+        """Let events of these keys that were published before be published again."""
+
 
 class Bus(Protocol):
     """Incoming messages, read by one consumer group, and outgoing events."""
@@ -147,8 +150,8 @@ class Bus(Protocol):
     def remove_orders(self, pattern: re.Pattern[bytes]) -> int:
         """Remove the messages that match a pattern and that every group has acknowledged; return their number."""
 
-    def remove_events(self, stream_ids: Sequence[str]) -> int:
-        """Remove the events at these places that every group has acknowledged; return their number."""
+    def remove_events(self, pattern: re.Pattern[bytes]) -> int:
+        """Remove the events that match a pattern and that every group has acknowledged; return their number."""
 
     def lags(self, now: datetime) -> dict[tuple[str, str], float]:
         """Return the age in seconds of the oldest entry that each group has not acknowledged, by stream and group."""

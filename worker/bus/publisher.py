@@ -5,7 +5,7 @@ entry is the expected one. A guard contains the id of the last published entry o
 this entry, the guard is ignored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import redis
@@ -121,6 +121,11 @@ class Publisher:
         except (redis.ConnectionError, ResponseError):
             self._redis.ping()  # raises if the server is unreachable; otherwise an event caused the error
             return self._publish_halves(database, events, newest)
+
+    def forget(self, database: str, keys: Collection[str]) -> None:
+        """Remove the guards of keys, so that events which were published are published again."""
+        if keys:
+            self._redis.delete(*(self._guard(database, key) for key in keys))
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         keys = [self._stream, *(self._guard(database, event.key) for event in events)]

@@ -111,7 +111,7 @@ class Bus:
         """Remove nothing: the broker has no message that was acknowledged."""
         return 0
 
-    def remove_events(self, stream_ids: Sequence[str]) -> int:  # noqa: ARG002 - the port's signature
+    def remove_events(self, pattern: re.Pattern[bytes]) -> int:  # noqa: ARG002 - the port's signature
         """Remove nothing: a stream cannot lose an entry, and an event has no data of the customer."""
         return 0
 

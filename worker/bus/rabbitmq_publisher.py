@@ -7,7 +7,7 @@ nobody listens, and the newest events can be compared with the outbox, as on Red
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from worker.bus.port import EXAMINED, PublishedEvent, read_event, unpublished_keys
@@ -80,6 +80,9 @@ class Publisher:
             published += done
             stuck |= unpublished_keys([event for event, _ in wanted], done)
         return published
+
+    def forget(self, database: str, keys: Collection[str]) -> None:
+        """Do nothing: nothing here refuses an event that was published before."""
 
     def _message(self, database: str, event: OutgoingEvent, place: str) -> Outgoing:
         document: dict[str, Any] = json.loads(event.body)

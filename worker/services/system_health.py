@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from worker.bus.port import OUTAGES, REDIS, Bus
 from worker.clock import Clock
-from worker.database import accounts, callbacks, diagnostics, due_work, leases
+from worker.database import accounts, callbacks, diagnostics, due_work, leases, subscribers
 from worker.database.accounts import Pause
 from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
 from worker.database.diagnostics import Backlog, DeadLetters
 from worker.database.due_work import OldestStep
+from worker.database.subscribers import SubscriberState
 from worker.http.call import CallClass
 from worker.resilience.circuit_breaker import BreakerStatus, CircuitBreaker
 from worker.services import sweep, worker_heartbeats
@@ -48,6 +49,8 @@ class StoredState:
     pauses: Mapping[str, Pause]
     workers: Mapping[str, datetime]
     """When each worker last showed that it runs. A worker that was stopped is not among them."""
+    subscribers: Sequence[SubscriberState]
+    """The subscribers that get events over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ def stored_state(connection: Connection) -> StoredState:
         failing_write_backs=diagnostics.failing_write_backs(connection, FAILING),
         pauses=accounts.paused(connection),
         workers=worker_heartbeats.last_seen(connection),
+        subscribers=subscribers.states(connection),
     )
 
 
