@@ -16,6 +16,7 @@ from worker.enqueue import carrier_queues
 from worker.resilience.circuit_breaker import BreakerState
 from worker.services.account_health import CALL_CLASSES, PROBE_SECONDS
 from worker.services.callback_gaps import GAP
+from worker.services.refused_callbacks import MOST_REFUSED, REFUSED_WITHIN
 from worker.services.system_health import StoredState, SystemState
 from worker.wording import counted
 
@@ -51,6 +52,7 @@ class SystemTrouble(StrEnum):
     SUBSCRIBER_BEHIND = "subscriber_behind"
     CALLBACKS_NOT_STORED = "callbacks_not_stored"
     CALLBACKS_MISSING = "callbacks_missing"
+    CALLBACKS_REFUSED = "callbacks_refused"
     ORDERS_NOT_FETCHED = "orders_not_fetched"
     PLATFORM_NOT_WRITTEN = "platform_not_written"
     REDIS_UNAVAILABLE = "redis_unavailable"
@@ -313,6 +315,28 @@ def _callbacks(stored: StoredState, now: datetime, *, awaits_callbacks: bool) ->
             subject=entity,
             since=since,
         )
+    yield from _refused_callbacks(stored.refused_callbacks, now)
+
+
+def _refused_callbacks(records: Iterable[tuple[str, int, datetime]], now: datetime) -> Iterator[Trouble]:
+    by_account: dict[str, list[tuple[int, datetime]]] = {}
+    for account, count, at in records:
+        if now - at < REFUSED_WITHIN:
+            by_account.setdefault(account, []).append((count, at))
+    for account, recent in by_account.items():
+        total, (_, since) = sum(count for count, _ in recent), recent[0]
+        if total > MOST_REFUSED:
+            yield Trouble(
+                key=f"{K.CALLBACKS_REFUSED}:{account}",
+                kind=K.CALLBACKS_REFUSED,
+                severity=Severity.SYSTEM,
+                title=f"Callbacks of {account} are refused",
+                explanation=f"{total} were not authentic within {REFUSED_WITHIN.seconds // 60} minutes. Compare the "
+                "account's callback secret and address with the carrier's settings. If callbacks of this account are "
+                "stored too, somebody else sends these.",
+                account=account,
+                since=since,
+            )
 
 
 def _platform(stored: StoredState) -> Iterator[Trouble]:
