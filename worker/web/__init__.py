@@ -21,7 +21,7 @@ from worker import log
 from worker.container import Container
 from worker.database.connection import DatabaseError
 from worker.services import callback_gaps, public_address
-from worker.services.public_address import UNSIGNED, PublicAddress
+from worker.services.public_address import NO_DATABASE, UNSIGNED, PublicAddress
 from worker.web.bodies import RequestBodies
 from worker.web.callbacks import FOLDER, ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
 from worker.web.counters import Answers
@@ -52,7 +52,7 @@ def create_web_app(
     refuse = partial(_refuse, callbacks.refuse, FOLDERS if keys else frozenset())
     return Starlette(
         routes=[
-            Route(CHECK, partial(_sign, container.public_address), methods=["POST"]),
+            Route(CHECK, partial(_sign, container.public_address, answers.count_callback), methods=["POST"]),
             Route(ROUTES[0], callbacks.receive, methods=["POST"]),
             Route(ROUTES[1], callbacks.receive, methods=["GET", "POST"]),
             *orders.routes(),
@@ -63,12 +63,15 @@ def create_web_app(
     )
 
 
-async def _sign(address: PublicAddress, request: Request) -> Response:
-    """Answer `order-sync check`, which proves that the public address reaches this process."""
+async def _sign(address: PublicAddress, count: Callable[[str, int], None], request: Request) -> Response:
+    """Answer `order-sync check`, which proves that the public address reaches this process. Log and count strangers."""
     try:
         signature = await run_in_threadpool(address.answer, request.path_params["number"])
     except DatabaseError:
-        signature = None
+        return PlainTextResponse(NO_DATABASE, 503)
+    if signature is None:
+        logger.warning("callback.refused", address=f"/{FOLDER}/{public_address.FOLDER}", method="POST", answer=404)
+        count(UNKNOWN, 404)
     return PlainTextResponse(signature or UNSIGNED, 200 if signature else 404)
 
 
