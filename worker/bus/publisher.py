@@ -6,7 +6,7 @@ this entry, the guard is ignored.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,6 +137,11 @@ class Publisher:
         except (redis.ConnectionError, ResponseError):
             self._redis.ping()  # raises if the server is unreachable; otherwise an event caused the error
             return self._publish_halves(database, events, newest)
+
+    def forget(self, database: str, keys: Collection[str]) -> None:
+        """Remove the guards of keys, so that events which were published are published again."""
+        if keys:
+            self._redis.delete(*(self._guard(database, key) for key in keys))
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         keys = [self._stream, *(self._guard(database, event.key) for event in events)]

@@ -14,8 +14,10 @@ from worker.cli import (
     decisions,
     deliveries,
     desk,
+    events,
     explain,
     init,
+    listen,
     orders,
     platform,
     privacy,
@@ -24,6 +26,7 @@ from worker.cli import (
     run,
     show,
     status,
+    subscribers,
 )
 from worker.cli.base import advice_on, app, complain
 from worker.errors import SettingsError
@@ -37,8 +40,10 @@ __all__ = [
     "decisions",
     "deliveries",
     "desk",
+    "events",
     "explain",
     "init",
+    "listen",
     "main",
     "orders",
     "platform",
@@ -48,6 +53,7 @@ __all__ = [
     "run",
     "show",
     "status",
+    "subscribers",
 ]
 
 FAILED, WRONG_USAGE = 1, 2

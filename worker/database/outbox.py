@@ -1,11 +1,12 @@
 """The outbox: every event in order. A published event also has the id of its entry on the bus."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, tuple_, update
 
 from schemas.events import (
     DATA_SCHEMAS,
@@ -129,6 +130,50 @@ def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) 
         newest = select(PUBLICATION.c.position).order_by(PUBLICATION.c.position.desc())
         lost &= PUBLICATION.c.position > (connection.scalar(newest.offset(max(keep, 1)).limit(1)) or 0)
     return connection.execute(update(PUBLICATION).where(lost).values(stream_id=None)).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Which stored events are chosen: by their keys, their time, and their positions."""
+
+    keys: Collection[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: int = 0
+    """The position after which no older event than `since` has to be examined."""
+    upto: int = 0
+    """The newest position when the events were chosen."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the conditions of a query."""
+        return [
+            (EVENT.c.position > self.after) & (EVENT.c.position <= self.upto),
+            *([EVENT.c.key.in_(self.keys)] if self.keys is not None else []),
+            *([EVENT.c.created_at >= self.since] if self.since else []),
+            *([EVENT.c.created_at < self.until] if self.until else []),
+        ]
+
+
+def count(connection: Connection, chosen: Stored) -> int:
+    """Count the chosen events."""
+    return connection.scalar(select(func.count()).select_from(EVENT).where(*chosen.conditions())) or 0
+
+
+def stored(connection: Connection, chosen: Stored, limit: int) -> list[OutgoingEvent]:
+    """Return the chosen events, oldest first."""
+    query = select(EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body).where(*chosen.conditions())
+    return [OutgoingEvent(*row) for row in connection.execute(query.order_by(EVENT.c.position).limit(limit))]
+
+
+def requeue(connection: Connection, positions: Collection[int]) -> None:
+    """Mark events as unpublished."""
+    connection.execute(update(PUBLICATION).where(PUBLICATION.c.position.in_(positions)).values(stream_id=None))
+
+
+def waiting(connection: Connection, positions: Collection[int]) -> bool:
+    """Return whether any of these events is unpublished."""
+    these = select(PUBLICATION.c.position).where(_WAITS, PUBLICATION.c.position.in_(positions))
+    return connection.scalar(these.limit(1)) is not None
 
 
 def lost(connection: Connection, published: Mapping[tuple[str, int], str]) -> set[tuple[str, int]]:

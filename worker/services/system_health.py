@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from worker.bus.streams import OUTAGES, Bus
 from worker.clock import Clock
-from worker.database import accounts, callback_health, diagnostics, due_work, leases
+from worker.database import accounts, callback_health, diagnostics, due_work, leases, subscribers
 from worker.database.accounts import Pause
 from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
 from worker.database.diagnostics import Backlog, DeadLetters
 from worker.database.due_work import OldestStep
+from worker.database.subscribers import SubscriberState
 from worker.http.call import CallClass
 from worker.resilience.circuit_breaker import BreakerStatus, CircuitBreaker
 from worker.services import sweep, worker_heartbeats
@@ -50,6 +51,8 @@ class StoredState:
     pauses: Mapping[str, Pause]
     workers: Mapping[str, datetime]
     """When each worker last showed that it runs. A worker that was stopped is not among them."""
+    subscribers: Sequence[SubscriberState]
+    """The subscribers that get events over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ def stored_state(connection: Connection) -> StoredState:
         failing_write_backs=diagnostics.failing_write_backs(connection, FAILING),
         pauses=accounts.paused(connection),
         workers=worker_heartbeats.last_seen(connection),
+        subscribers=subscribers.states(connection),
     )
 
 
