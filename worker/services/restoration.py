@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.events import TEST_SOURCE
-from worker.bus.publisher import PublishedEvent
-from worker.bus.streams import Bus
+from worker.bus.port import Bus, PublishedEvent
 from worker.database import deliveries, outbox, search
 from worker.database.database import Database
 from worker.domain.operator import Operator

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from worker.bus.streams import GROUP
+from worker.bus.port import GROUP, REDIS
 from worker.database.diagnostics import DeadLetters
 from worker.database.subscribers import SubscriberState
 from worker.domain.trouble import UNMAPPED_STATUS, Action, Severity, Trouble
@@ -48,6 +48,7 @@ class SystemTrouble(StrEnum):
     ORDERS_NOT_FETCHED = "orders_not_fetched"
     PLATFORM_NOT_WRITTEN = "platform_not_written"
     REDIS_UNAVAILABLE = "redis_unavailable"
+    RABBITMQ_UNAVAILABLE = "rabbitmq_unavailable"
     DATABASE_UNAVAILABLE = "database_unavailable"
 
 
@@ -63,13 +64,23 @@ def outages(state: SystemState) -> Iterator[Trouble]:
     """Yield the servers that are unreachable."""
     if state.stored is None:
         yield database_unavailable()
-    if state.lags is None or None in state.breakers.values():
+    bus_away, on_redis = state.lags is None, state.bus_server == REDIS
+    if bus_away and not on_redis:
+        yield Trouble(
+            K.RABBITMQ_UNAVAILABLE,
+            K.RABBITMQ_UNAVAILABLE,
+            Severity.SYSTEM,
+            "RabbitMQ does not answer",
+            "No message is read and no event is published. Accepted orders are still sent.",
+        )
+    if (bus_away and on_redis) or None in state.breakers.values():
         yield Trouble(
             K.REDIS_UNAVAILABLE,
             K.REDIS_UNAVAILABLE,
             Severity.SYSTEM,
             "Redis does not answer",
-            "No message is read and no event is published. Accepted orders are still sent, at a quarter of their rate.",
+            f"{'No message is read and no event is published. ' if on_redis else ''}"
+            "Accepted orders are still sent, at a quarter of their rate.",
         )
 
 
