@@ -22,6 +22,7 @@ from tests.http.misbehaving import (
     closing_after,
     closing_after_reading,
     dripping,
+    flooding,
     hanging,
 )
 from tests.tls import CERTIFICATE, tls_in_front_of
@@ -122,8 +123,9 @@ def test_with_a_proxy_the_proxy_looks_up_the_names_and_addresses_are_still_check
         sender.check("https://inside.example/")
         with pytest.raises(Unavailable, match="no connection"):
             sender.post(post_to("https://inside.example/"))
-        with pytest.raises(Unavailable, match="is not public"):
-            sender.post(post_to("https://10.0.0.1/"))
+        for address in ("10.0.0.1", "167772161", "0xa.1", "012.0.0.1"):
+            with pytest.raises(Unavailable, match=r"the address 10\.0\.0\.1 of .* is not public"):
+                sender.post(post_to(f"https://{address}/"))
     assert [each.splitlines()[0] for each in proxy.requests] == [b"CONNECT inside.example:443 HTTP/1.1"]
 
 
@@ -162,6 +164,7 @@ def test_an_answer_that_is_too_long_counts_by_its_status(serve: Serve, sender: W
         (dripping, "no answer within 0.3 s"),
         (closing_after_reading, "no answer (RemoteProtocolError)"),
         (closing_after(b"nonsense\r\n\r\n"), "no answer (RemoteProtocolError)"),
+        (flooding(b"HTTP/1.1 102 Processing\r\n\r\n"), "no answer (RemoteProtocolError)"),
     ],
 )
 def test_a_receiver_that_does_not_answer_may_have_got_the_event(serve: Serve, script: Script, text: str) -> None:
@@ -256,6 +259,15 @@ def test_a_stopping_process_finishes_the_requests_under_way_and_begins_no_other(
     release.set()
     closer.join()
     assert statuses(outcomes.get(timeout=SAFETY_SECONDS)) == {"a": [200]}
+
+
+def test_a_url_that_cannot_be_called_fails_alone_in_its_batch(serve: Serve, sender: WebhookSender) -> None:
+    server = serve(answering(OK))
+    urls = {"x": "https://010.8.8.8/", "y": server.origin}
+    found = send(sender, {"a": ["x"], "b": ["y"]}, lambda item: post_to(urls[item]))
+    outcomes = found.get(timeout=SAFETY_SECONDS)
+    assert [str(each) for each in outcomes["a"]] == ["no connection (InvalidURL)"]
+    assert statuses(outcomes)["b"] == [200]
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
