@@ -11,8 +11,9 @@ from schemas.events import EventType, event_id
 from tests.services.webhook_receivers import BROKEN, MARIA, OK, SECRET, Deliverers, ScriptedSender, failing
 from worker.database import event_feed, leases, subscribers
 from worker.database.database import Database
+from worker.domain.subscriber import BlockedKey
 from worker.errors import Unavailable, Uncertain
-from worker.http.call import Reply
+from worker.http.call import Outcome, Reply
 from worker.services.webhooks import LEASE_SECONDS
 
 REFUSED, SILENT = Unavailable("no connection (ConnectionRefusedError)"), Uncertain("no answer within 15 s")
@@ -352,6 +353,49 @@ def test_a_replay_that_an_operator_asks_for_during_a_batch_is_not_lost(deliverer
     assert sent[:2] == [("c", 1), ("a", 3)]
     assert {*sent[2:]} == {("a", 1), ("a", 2), ("a", 3), ("b", 1), ("c", 1)}
     assert deliverers.blocked() == {}
+
+
+def test_a_replay_during_a_batch_also_sends_the_events_before_one_that_fails(deliverers: Deliverers) -> None:
+    deliverers.add()
+    deliverers.happen(("a", 1))
+    deliverers.deliver()
+    deliverers.happen(("a", 2), ("b", 1))
+
+    def replay_and_refuse(key: str, _sequence: int) -> Outcome:
+        if key == "a":
+            deliverers.subscribers.replay_since("kitchen", deliverers.now, MARIA)
+            deliverers.sender.answer = failing()
+        return BROKEN if key == "a" else OK
+
+    deliverers.sender.answer = replay_and_refuse
+    assert deliverers.deliver() == [("a", 2), ("b", 1), ("a", 1), ("b", 1), ("a", 2)]
+
+
+def test_an_event_that_fails_beyond_the_cursor_may_be_skipped(deliverers: Deliverers) -> None:
+    deliverers.add()
+    deliverers.happen(("a", 1), ("b", 1), ("a", 2))
+    refused = BlockedKey("b", 2, deliverers.now, deliverers.now, "HTTP 500")  # as after a batch that was cut short
+    deliverers.database.write(subscribers.block, "kitchen", refused)
+    assert deliverers.subscribers.skip("kitchen", "order b", MARIA) == [1]
+    deliverers.sender.answer = failing()
+    assert deliverers.deliver() == [("a", 1), ("a", 2)]
+
+
+def test_answers_for_a_subscriber_that_was_removed_do_not_count_for_a_new_one(deliverers: Deliverers) -> None:
+    deliverers.add()
+    deliverers.happen(("a", 1))
+
+    def remove_and_add(_key: str, _sequence: int) -> Reply:
+        deliverers.subscribers.remove("kitchen", MARIA)
+        deliverers.add()
+        return Reply(410, b"")
+
+    deliverers.sender.answer = remove_and_add
+    deliverers.deliver()
+    deliverers.happen(("a", 2))
+    deliverers.sender.answer = failing()
+    assert deliverers.deliver() == [("a", 2)]
+    assert deliverers.subscriber().disabled_at is None
 
 
 def test_nothing_is_replayed_to_a_subscriber_that_is_disabled_or_does_not_exist(deliverers: Deliverers) -> None:
