@@ -71,6 +71,7 @@ def serving_tls() -> Iterator[tuple[Misbehaving, int]]:
 # --- where requests go ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F-102")
 @pytest.mark.parametrize(
     "url", ["https://127.0.0.1:1/", "https://[::1]:1/", "https://169.254.169.254/latest", "https://0x7f.1/"]
 )
@@ -81,6 +82,7 @@ def test_no_request_goes_to_an_address_inside_the_network(url: str) -> None:
                 call()
 
 
+@pytest.mark.fault("F-102")
 def test_a_name_that_gets_another_address_after_its_check_is_checked_again(serve: Serve) -> None:
     server = serve(answering(OK))
     look_up = resolving("93.184.216.34", "127.0.0.1")
@@ -117,6 +119,7 @@ def test_a_receiver_whose_certificate_nobody_vouches_for_gets_nothing() -> None:
         assert server.requests == []
 
 
+@pytest.mark.fault("F-102")
 def test_with_a_proxy_the_proxy_looks_up_the_names_and_addresses_are_still_checked(serve: Serve) -> None:
     proxy = serve(closing_after(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"))
     with closing(WebhookSender(lambda _url: proxy.origin, look_up=resolving("10.0.0.1"))) as sender:
@@ -143,6 +146,7 @@ def test_a_host_without_an_address_is_refused_by_the_check() -> None:
 # --- what is answered -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F-102")
 def test_a_redirect_is_not_followed(serve: Serve, sender: WebhookSender) -> None:
     target = serve(answering(OK))
     moved = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {target.origin}/\r\nContent-Length: 0\r\n\r\n"
@@ -150,6 +154,7 @@ def test_a_redirect_is_not_followed(serve: Serve, sender: WebhookSender) -> None
     assert target.connections == 0
 
 
+@pytest.mark.fault("F-103")
 @pytest.mark.parametrize("size", [MAX_BODY + 1, 10**9])
 def test_an_answer_that_is_too_long_counts_by_its_status(serve: Serve, sender: WebhookSender, size: int) -> None:
     head = f"HTTP/1.1 202 Accepted\r\nContent-Length: {size}\r\n\r\n"
@@ -157,6 +162,7 @@ def test_an_answer_that_is_too_long_counts_by_its_status(serve: Serve, sender: W
     assert (reply.status, reply.body) == (202, b"")
 
 
+@pytest.mark.fault("F-103")
 @pytest.mark.parametrize(
     ("script", "text"),
     [
