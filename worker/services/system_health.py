@@ -40,6 +40,8 @@ class StoredState:
     missing_callbacks: Sequence[tuple[str, str, datetime]]
     """The kinds of callbacks that do not come: the account, the kind of object, and since when."""
     oldest_steps: Sequence[OldestStep]
+    unknown_steps: Mapping[str, datetime]
+    """The steps that only a newer version knows, and the earliest time of each."""
     unpublished: Backlog
     dead_letters: Sequence[DeadLetters]
     failing_fetches: Backlog
@@ -111,6 +113,7 @@ def stored_state(connection: Connection) -> StoredState:
         callbacks_recorded_at=callbacks.last_heartbeat(connection),
         missing_callbacks=callbacks.missing_kinds(connection),
         oldest_steps=due_work.oldest_steps(connection),
+        unknown_steps=due_work.unknown_steps(connection),
         unpublished=diagnostics.unpublished(connection),
         dead_letters=diagnostics.dead_letters(connection),
         failing_fetches=diagnostics.failing_fetches(connection, FAILING),

@@ -130,6 +130,7 @@ class Parts:
         }
         overdue[Step.ROUTE, NO_CARRIER] = 0.0
         overdue |= {(each.step, each.carrier or NO_CARRIER): _age(each.at, now) for each in stored.oldest_steps}
+        overdue |= {(step, NO_CARRIER): _age(at, now) for step, at in stored.unknown_steps.items()}
         yield _gauge("step_overdue_seconds", "How long the oldest due step has waited", "step carrier", overdue)
         sweep, outbox = stored.last_sweep, stored.unpublished
         yield _value("sweep_age_seconds", "Time since the last sweep", _age(sweep.at if sweep else None, now, inf))
