@@ -25,7 +25,7 @@ from worker.config.settings import Settings, load
 from worker.enqueue import PLATFORM, carrier_queues, log_fields
 from worker.errors import SettingsError
 from worker.runtime import broker
-from worker.runtime.steps import JournalReader, Notifier, OrdersReader, Sweeper, Trimmer
+from worker.runtime.steps import HandOver, JournalReader, Notifier, OrdersReader, Sweeper, Trimmer
 from worker.runtime.watchdog import Watchdog
 from worker.services.ingest import is_outage
 
@@ -135,7 +135,7 @@ def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
     for name in FOREIGN_VARIABLES:
         os.environ.pop(name, None)
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
-    celery_app.steps["worker"].update((OrdersReader, JournalReader, Sweeper, Trimmer, Notifier, Watchdog))
+    celery_app.steps["worker"].update((OrdersReader, JournalReader, Sweeper, Trimmer, Notifier, HandOver, Watchdog))
     celery_app.on_configure.connect(_set_up)
     celery_app.add_defaults(configuration)
     return celery_app

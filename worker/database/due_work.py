@@ -1,6 +1,6 @@
 """What is due, read and claimed in one transaction, so that a sweep that finds nothing costs little."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -268,3 +268,16 @@ def overdue(connection: Connection, now: datetime, limit: int) -> list[str]:
 def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
     """Shorten the leases of claimed deliveries that are still due, so that they can be claimed again at `until`."""
     deliveries.set_all(connection, DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now), lease_until=until)
+
+
+def release_all(
+    connection: Connection,
+    now: datetime,
+    ids: Collection[str],
+    callback_ids: Collection[str],
+    compared: Collection[str],
+) -> None:
+    """Make claimed work due again at once: deliveries, callbacks, and deliveries to compare with the platform."""
+    release(connection, ids, now, now)
+    callbacks.release(connection, callback_ids, now)
+    write_backs.make_due(connection, compared, now)
