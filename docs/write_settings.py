@@ -12,12 +12,12 @@ from pydantic.fields import FieldInfo
 
 from worker.carriers import KINDS
 from worker.carriers.account import CarrierAccount
-from worker.config.settings import Desk, NotifyChannel, Settings
+from worker.config.settings import Desk, NotifyChannel, Settings, Webhooks
 from worker.ordering_api.account import Ordering
 
 PREFIX = "ORDER_SYNC_"
 PAGE = Path(__file__).parent / "settings.md"
-PARTS = {"carriers", "desk", "ordering", "notify"}
+PARTS = {"carriers", "desk", "ordering", "notify", "webhooks"}
 """Fields with a section of their own."""
 
 COMPUTED = {"secret": "a random one", "kind": "the name", "broker_url": "the Redis above", "bus_url": "the Redis above"}
@@ -58,6 +58,8 @@ def _general() -> Iterator[str]:
     yield from _table(f"{PREFIX}ORDERING__", Ordering)
     yield "\n## Notifications\n\n`<NAME>` is a name of your choice for the channel.\n"
     yield from _table(f"{PREFIX}NOTIFY__<NAME>__", NotifyChannel)
+    yield "\n## Webhooks\n"
+    yield from _table(f"{PREFIX}WEBHOOKS__", Webhooks)
     yield ""
 
 

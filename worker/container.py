@@ -3,6 +3,7 @@
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from worker.errors import SettingsError
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
 from worker.http.notifier import Notifier
+from worker.http.receiver_url import ANY_HOST
+from worker.http.webhooks import WebhookSender
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience.bulkhead import Bulkhead
 from worker.resilience.call_journal import CallJournal
@@ -50,9 +53,11 @@ from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
 from worker.services.erasing import Erasing
+from worker.services.event_feed import EventFeed
 from worker.services.explanation import Explanations
 from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest
+from worker.services.listener import Listener
 from worker.services.lost_commits import LostCommits
 from worker.services.notifications import Notifications
 from worker.services.operations import Operations
@@ -62,13 +67,18 @@ from worker.services.outcomes import Outcomes
 from worker.services.public_address import PublicAddress
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
+from worker.services.replays import Replays
+from worker.services.restoration import Restoration
 from worker.services.retention import Ages, Retention
+from worker.services.sample_events import SampleEvents
+from worker.services.subscribers import Subscribers
 from worker.services.sweep import Sweep
 from worker.services.system_health import SystemHealth
 from worker.services.timeline import Timelines
 from worker.services.tracking import Tracking
 from worker.services.troubles import Troubles
 from worker.services.updates import Updates
+from worker.services.webhooks import Webhooks
 from worker.services.worker_heartbeats import WorkerHeartbeats
 from worker.services.write_back import WriteBack
 
@@ -153,6 +163,12 @@ class Container:
             proxies={**self.proxies, **({public_address.ACCOUNT: proxy} if proxy else {})},
             ca_bundle=self.settings.ca_bundle,
         )
+
+    @cached_property
+    def webhook_sender(self) -> WebhookSender:
+        """The sender of events to subscribers over HTTP."""
+        settings = self.settings
+        return WebhookSender(settings.proxy_for, private_hosts=settings.webhooks.hosts, ca_bundle=settings.ca_bundle)
 
     @cached_property
     def proxies(self) -> dict[str, str]:
@@ -403,10 +419,56 @@ class Container:
         return LostCommits(self.database, self.bus, self.queue, self.clock)
 
     @cached_property
+    def sample_events(self) -> SampleEvents:
+        """The service that sends test events."""
+        return SampleEvents(self.database, self.queue, self.clock)
+
+    @cached_property
     def relay(self) -> Relay:
         """The relay, which publishes the outbox."""
         return Relay(
-            self.database, self.bus, self.lost_commits, self.queue.relay, self.settings.events_keep, self.clock
+            self.database,
+            self.bus,
+            self.lost_commits,
+            self.queue.relay,
+            self.settings.events_keep,
+            self.webhooks.wake,
+            self.clock,
+        )
+
+    @cached_property
+    def event_feed(self) -> EventFeed:
+        """The service that reads the recorded events after a position."""
+        return EventFeed(self.database)
+
+    @cached_property
+    def listener(self) -> Listener:
+        """The service that sends new events to the address that an operator names."""
+        settings = self.settings
+        sender = WebhookSender(settings.proxy_for, private_hosts=(ANY_HOST,), ca_bundle=settings.ca_bundle)
+        return Listener(sender, utc_now, time.sleep)
+
+    @cached_property
+    def replays(self) -> Replays:
+        """The service that publishes stored events again."""
+        return Replays(self.database, self.relay, self.clock)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """The service that sends events to subscribers over HTTP."""
+        return Webhooks(self.database, self.event_feed, self.webhook_sender, self.queue, self.clock, utc_now)
+
+    @cached_property
+    def subscribers(self) -> Subscribers:
+        """The service for what an operator does about subscribers."""
+        return Subscribers(
+            self.database,
+            self.event_feed,
+            self.webhook_sender,
+            self.queue,
+            self.settings.webhooks.hosts,
+            self.clock,
+            utc_now,
         )
 
     @cached_property
@@ -473,6 +535,11 @@ class Container:
         return Operations(self.database, self.bus, self.settings.ordering.project, self.clock)
 
     @cached_property
+    def restoration(self) -> Restoration:
+        """The service that makes a restored database continue beside a newer bus."""
+        return Restoration(self.database, self.bus, self.lost_commits, self.ingest, self.operations, self.relay)
+
+    @cached_property
     def worker_heartbeats(self) -> WorkerHeartbeats:
         """The service that records which workers run."""
         return WorkerHeartbeats(self.database, self.clock)
@@ -513,12 +580,12 @@ class Container:
             self.database.create()
         _ = (
             self.bus, self.crash_recovery, self.tracking, self.callbacks, self.ingest, self.order_fetch, self.backfill,
-            self.relay, self.sweep, self.retention,
+            self.relay, self.sweep, self.retention, self.webhooks,
         )  # fmt: skip
 
     def close(self) -> None:
-        """Close the gateway and the database, if they were built."""
-        for name in ("gateway", "database"):
+        """Close what sends and the database, if they were built."""
+        for name in ("gateway", "webhook_sender", "listener", "database"):
             if name in self.__dict__:
                 getattr(self, name).close()
 

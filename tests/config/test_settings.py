@@ -64,6 +64,7 @@ def test_every_setting_has_a_default() -> None:
         "desk_address": "127.0.0.1:8001",
         "flower_address": "127.0.0.1:5555",
         "notify": {},
+        "webhooks": {"private_hosts": ""},
         "password": SecretStr(""),
         "public_url": "",
         "https_proxy": SecretStr(""),

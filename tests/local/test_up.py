@@ -1,4 +1,4 @@
-"""`order-sync up` in an empty folder: it shows no password, and leaves nothing that others can read."""
+"""`order-sync up` and `demo` in an empty folder: they show no password, and leave nothing that others can read."""
 
 import os
 import signal
@@ -25,6 +25,19 @@ def read_by_a_shell(path: Path) -> dict[str, str]:
 
 def run_up(folder: Path, while_running: Callable[[], object] = lambda: None, **settings: str) -> str:
     """Run `up` until everything is started, and end it; return what it wrote."""
+    return run("up", folder, while_running, until="Press Ctrl-C", code=0, **settings)
+
+
+def run(
+    command: str,
+    folder: Path,
+    while_running: Callable[[], object] = lambda: None,
+    *,
+    until: str,
+    code: int,
+    **settings: str,
+) -> str:
+    """Run a command until it has written a text, and end it; return what it wrote. It must end with this exit code."""
     variables = {
         "WEB_ADDRESS": f"127.0.0.1:{free_port()}",
         "DESK_ADDRESS": f"127.0.0.1:{free_port()}",
@@ -38,7 +51,7 @@ def run_up(folder: Path, while_running: Callable[[], object] = lambda: None, **s
         **{f"ORDER_SYNC_{key}": value for key, value in variables.items()},
     }
     with subprocess.Popen(
-        [ORDER_SYNC, "up"],
+        [ORDER_SYNC, command],
         umask=0o022,
         cwd=folder,
         env=environ,
@@ -50,12 +63,12 @@ def run_up(folder: Path, while_running: Callable[[], object] = lambda: None, **s
         written = []
         for line in process.stdout:
             written.append(line)
-            if "Press Ctrl-C" in line:
+            if until in line:
                 while_running()
                 process.send_signal(signal.SIGTERM)
                 break
         written += process.stdout
-    assert process.returncode == 0, written
+    assert process.returncode == code, written
     return "".join(written)
 
 
@@ -69,11 +82,21 @@ def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -
     for name in ("Web", "Desk", "Flower"):
         assert f"{name:8}http://{chosen[f'ORDER_SYNC_{name.upper()}_ADDRESS']}" in shown.splitlines()
     assert line.partition("@")[2] == chosen["ORDER_SYNC_REDIS_URL"].partition("@")[2]
-    created = [tmp_path / "var", *(tmp_path / "var").rglob("*")]
-    assert {"order-sync.db", "up.lock", "redis.conf", "log"} <= {path.name for path in created}
+    check_private(tmp_path, "order-sync.db", "up.lock", "redis.conf", "log")
+
+
+def check_private(folder: Path, *names: str) -> None:
+    """Check that files with these names were created, and that nothing is readable for others."""
+    created = [folder / "var", *(folder / "var").rglob("*")]
+    assert {*names} <= {path.name for path in created}
     modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in created}
     readable = [path.name for path in created if path.stat().st_mode & 0o077]
     assert (modes, readable) == ({True: 0o700, False: 0o600}, [])
+
+
+def test_what_the_demo_creates_belongs_to_its_owner_alone(tmp_path: Path) -> None:
+    run("demo", tmp_path, until="Starting", code=130)
+    check_private(tmp_path, "demo.lock")
 
 
 def test_up_shows_no_password_of_a_configured_redis(

@@ -14,15 +14,19 @@ from worker.cli import (
     decisions,
     deliveries,
     desk,
+    events,
     explain,
     init,
+    listen,
     orders,
     platform,
     privacy,
     queries,
+    restored,
     run,
     show,
     status,
+    subscribers,
 )
 from worker.cli.base import advice_on, app, complain
 from worker.errors import SettingsError
@@ -36,16 +40,20 @@ __all__ = [
     "decisions",
     "deliveries",
     "desk",
+    "events",
     "explain",
     "init",
+    "listen",
     "main",
     "orders",
     "platform",
     "privacy",
     "queries",
+    "restored",
     "run",
     "show",
     "status",
+    "subscribers",
 ]
 
 FAILED, WRONG_USAGE = 1, 2

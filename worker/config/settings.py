@@ -128,6 +128,19 @@ class NotifyChannel(_Section):
     troubles of the system are always sent."""
 
 
+class Webhooks(_Section):
+    """Subscribers that get events over HTTP (`order-sync subscribers`)."""
+
+    private_hosts: str = ""
+    """The hosts of subscribers that may have addresses inside your network and be called over plain http, separated by
+    commas, or `*` for all hosts. By default, a subscriber must have a public address and https."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that may have addresses inside the network."""
+        return tuple(each.strip().lower() for each in self.private_hosts.split(",") if each.strip())
+
+
 class Settings(_Section):
     """The settings of a deployment. Secrets are `SecretStr`; addresses that may contain secrets are not in the repr."""
 
@@ -192,6 +205,7 @@ class Settings(_Section):
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
     notify: Mapping[str, NotifyChannel] = Field(default_factory=dict)
+    webhooks: Webhooks = Webhooks()
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
     flower_folder: Path = Path("var/flower")

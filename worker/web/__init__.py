@@ -1,4 +1,4 @@
-"""The HTTP edge: the public app receives callbacks and orders; the app of `desk` serves operators at another address.
+"""The HTTP edge: the public app serves carriers and platforms; the app of `desk` serves operators at another address.
 
 A callback or an order is stored before it is answered. Everything else happens after the answer, so no sender waits for
 Redis.
@@ -26,6 +26,7 @@ from worker.services.public_address import UNSIGNED, PublicAddress
 from worker.web.bodies import RequestBodies
 from worker.web.callbacks import FOLDER, ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
 from worker.web.counters import Answers
+from worker.web.events import EventsEndpoint
 from worker.web.orders import FOLDERS, OrdersApi, refuse_request
 
 logger = log.get(__name__)
@@ -46,7 +47,8 @@ def create_web_app(
     answers, bodies = answers or count_answers(container), bodies or RequestBodies()
     callbacks = CallbackEndpoint(codecs, database, container.queue, clock, answers.count_callback, bodies)
     keys, project = container.settings.sources_by_key, container.settings.ordering.project
-    orders = OrdersApi(keys, container.order_requests, project, answers.count_request)
+    events = EventsEndpoint(container.event_feed)
+    orders = OrdersApi(keys, container.order_requests, project, events.read, answers.count_request)
     refuse = partial(_refuse, callbacks.refuse, FOLDERS if keys else frozenset())
     return Starlette(
         routes=[

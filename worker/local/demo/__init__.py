@@ -53,6 +53,7 @@ def environment(redis_url: str, sandbox: int, web: int, desk: int, flower: int) 
         "CARRIERS__CERVO__RATE": "20/second",
         "CARRIERS__BORZO__POLL_INTERVAL": "5",
         "CARRIERS__DELIVERIT__POLL_INTERVAL": "1",
+        "WEBHOOKS__PRIVATE_HOSTS": "127.0.0.1,localhost",
         "CARRIERS__DELIVERIT__OFFER_WAIT": "3",  # the demo has no operator who would answer
         "ORDERING__BASE_URL": origin,
         "ORDERING__API_KEY": "sandbox-ordering-key",
