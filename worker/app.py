@@ -24,8 +24,8 @@ from worker import log, tracing
 from worker.config.settings import Settings, load
 from worker.enqueue import PLATFORM, carrier_queues, log_fields
 from worker.errors import SettingsError
-from worker.runtime import broker
-from worker.runtime.steps import HandOver, JournalReader, Notifier, OrdersReader, Sweeper, Trimmer, WebhooksStopper
+from worker.runtime import broker, early_stop
+from worker.runtime.steps import JournalReader, Notifier, OrdersReader, Sweeper, Trimmer, WebhooksStopper
 from worker.runtime.watchdog import Watchdog
 from worker.services.ingest import is_outage
 
@@ -143,7 +143,7 @@ def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
         os.environ.pop(name, None)
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
     celery_app.steps["worker"].update(
-        (OrdersReader, JournalReader, Sweeper, Trimmer, Notifier, HandOver, WebhooksStopper, Watchdog)
+        (OrdersReader, JournalReader, Sweeper, Trimmer, Notifier, WebhooksStopper, Watchdog)
     )
     celery_app.on_configure.connect(_set_up)
     celery_app.add_defaults(configuration)
@@ -249,6 +249,7 @@ def _set_up(**_: Any) -> None:
     broker.install()
     signals.setup_logging.connect(_set_up_logs)
     signals.celeryd_init.connect(_share_memory)
+    signals.worker_ready.connect(early_stop.install)
     signals.worker_ready.connect(_show_threads_on_signal)
     signals.worker_ready.connect(_exempt_from_garbage)
     signals.task_unknown.connect(_log_unusable)

@@ -151,6 +151,11 @@ def carrier_queues(account: str) -> tuple[str, str]:
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 
+def queue_of(step: Step, account: str | None) -> str:
+    """Return the queue of the task that runs a step; the sweep runs a step that calls no carrier."""
+    return "timers" if account is None else carrier_queues(account)[step is Step.TRACK]
+
+
 def publish_task() -> WakeUp:
     """Return the wake-up task of the relay, which publishes the events."""
     return PUBLISH, []

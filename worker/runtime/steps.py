@@ -98,10 +98,15 @@ class ThreadStep(bootsteps.StartStopStep):
         self._thread = threading.Thread(target=self._loop.run, name=self.thread_name, daemon=True)
         self._thread.start()
 
+    def stop_soon(self) -> None:
+        """Let the loop end after its current work."""
+        if self._loop:
+            self._loop.stop()
+
     def stop(self, _parent: Any) -> None:
         """Stop the loop and wait for the thread."""
-        if self._loop and self._thread:
-            self._loop.stop()
+        self.stop_soon()
+        if self._thread:
             self._thread.join(timeout=self.join_seconds)
 
     def terminate(self, parent: Any) -> None:
@@ -157,20 +162,6 @@ class QuickStep(ThreadStep):
     """A thread step that stops before the reader of the orders does, because that one waits for its creates."""
 
     requires: Any = ("celery.worker.components:Pool", OrdersReader)
-
-
-class HandOver(bootsteps.StartStopStep):
-    """Ends the relay of a stopping worker after its current batch, so that another worker goes on at once."""
-
-    requires: Any = QuickStep.requires
-
-    def stop(self, _parent: Any) -> None:
-        """Stop the relay."""
-        container().queue.relay.stop()
-
-    def terminate(self, parent: Any) -> None:
-        """Do the same as `stop`."""
-        self.stop(parent)
 
 
 class JournalReader(QuickStep):

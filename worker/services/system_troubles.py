@@ -13,7 +13,7 @@ from worker.database.subscribers import SubscriberState
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Step
 from worker.domain.trouble import UNMAPPED_STATUS, Action, Severity, Trouble
-from worker.enqueue import carrier_queues
+from worker.enqueue import queue_of
 from worker.resilience.circuit_breaker import BreakerState
 from worker.services.account_health import CALL_CLASSES, PROBE_SECONDS
 from worker.services.callback_gaps import GAP
@@ -184,8 +184,7 @@ def _unserved_queues(now: datetime, steps: Iterable[OldestStep]) -> Iterator[Blo
     queues: dict[str, list[OldestStep]] = {}
     for each in steps:
         if now - each.at > STEP_OVERDUE:
-            queue = "timers" if each.carrier is None else carrier_queues(each.carrier)[each.step is Step.TRACK]
-            queues.setdefault(queue, []).append(each)
+            queues.setdefault(queue_of(each.step, each.carrier), []).append(each)
     for queue, overdue in queues.items():
         since = min(each.at for each in overdue)
         yield Blockage(
