@@ -41,9 +41,9 @@ check-long: check ## check everything with more examples, and that the tests not
 troubles: $(READY) ## cause each trouble, and check that it is shown, notified of and settled; NAMES="dead_letter ..."
 	@$(BIN)/python -m tests.troubles.run $(NAMES)
 
-chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run, FAULTS=reads,budget
+chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run, FAULTS=reads, BUS=amqp
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) \
-		$(if $(FAULTS),--faults "$(FAULTS)")
+		$(if $(FAULTS),--faults "$(FAULTS)") $(if $(BUS),--bus $(BUS))
 
 bench: $(READY) ## run the benchmarks, in about ten minutes
 	@$(BIN)/python -m benchmarks --tls

@@ -240,8 +240,7 @@ def test_the_file_of_variables_is_between_the_environment_and_the_settings_file(
     write("order-sync.toml", 'orders_stream = "toml"\nevents_stream = "toml"\nlog_level = "DEBUG"\n')
     write(
         ".env",
-        "\ufeff# a comment\nexport ORDER_SYNC_ORDERS_STREAM='dot $env'\nORDER_SYNC_EVENTS_STREAM=dotenv\nOTHER=1\n"
-        "ORDER_SYNC_CONFIG=nowhere.toml\n",
+        "\ufeff# a comment\nexport ORDER_SYNC_ORDERS_STREAM='dot $env'\nORDER_SYNC_EVENTS_STREAM=dotenv\nOTHER=1\n",
     )
     settings = read(EVENTS_STREAM="variable")
     assert (settings.orders_stream, settings.events_stream, settings.log_level) == ("dot $env", "variable", "DEBUG")
@@ -264,6 +263,30 @@ def test_the_name_of_another_settings_file_replaces_the_file_of_variables_too() 
 def test_a_file_of_variables_that_is_no_text_is_rejected_without_its_content() -> None:
     Path(".env").write_bytes(b"ORDER_SYNC_PASSWORD=s3cret-word\xff\n")
     assert faults() == [".env: is not UTF-8"]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("ORDER_SYNC_PASSWORD='s3cret-word", "the line 2 is not NAME=VALUE, or its quote is open"),
+        ("ORDER_SYNC_PASSWORD: s3cret-word", "the line 2 is not NAME=VALUE, or its quote is open"),
+        ("export ORDER_SYNC_PASSWORD", "the line 2 is not NAME=VALUE, or its quote is open"),
+        (
+            "ORDER_SYNC_CONFIG=a.toml",
+            "ORDER_SYNC_CONFIG must be an environment variable, because it replaces this file",
+        ),
+    ],
+)
+def test_a_line_of_variables_that_has_no_effect_is_rejected_without_its_content(line: str, fault: str) -> None:
+    write(".env", f"OTHER=1\n{line}\nORDER_SYNC_ORDERS_STREAM=new\n")
+    assert faults() == [f".env: {fault}"]
+
+
+def test_the_lines_of_other_programs_and_of_other_systems_are_accepted() -> None:
+    write(
+        ".env", "not a line\r\nOTHER: 'x\r\nexport ORDER_SYNC_ORDERS_STREAM=new\r\nexport ORDER_SYNC_ORDERS_STREAM\r\n"
+    )
+    assert read().orders_stream == "new"
 
 
 def test_a_file_may_spell_one_account_in_two_ways() -> None:
@@ -353,7 +376,7 @@ def test_a_settings_file_may_begin_with_a_byte_order_mark_and_hold_line_ends() -
 def test_every_fault_is_reported_at_once_without_any_value() -> None:
     found = faults(
         DATABASE_URL=f"mysql://root:{SECRET}@db/x",
-        BUS_URL=f"amqp://guest:{SECRET}@queue",
+        BUS_URL=f"http://guest:{SECRET}@queue",
         REDIS_URL=f"http://:{SECRET}@redis",
         EVENTS_KEEP=SECRET,
         FLOWER_ADDRESS="0.0.0.0:5555",
@@ -377,7 +400,7 @@ def test_every_fault_is_reported_at_once_without_any_value() -> None:
     assert found == sorted(
         [
             "database_url: must be a sqlite:// or postgresql:// address",
-            "bus_url: must be a redis://, rediss:// or unix:// address",
+            "bus_url: must be a redis://, rediss://, unix://, amqp:// or amqps:// address",
             "redis_url: must be a redis://, rediss:// or unix:// address",
             "events_keep: Input should be a valid integer, unable to parse string as an integer",
             "flower_address: is not on loopback: then ORDER_SYNC_PASSWORD must be set",
@@ -516,7 +539,7 @@ def test_broker_and_bus_default_to_redis() -> None:
     own = read(REDIS_URL="redis://one", BROKER_URL="amqp://two", BUS_URL="redis://three")
     assert [(each.redis, each.broker, each.bus) for each in (one, own)] == [
         ("redis://one:6379/0", "redis://one:6379/0", "redis://one:6379/0"),
-        ("redis://one:6379/0", "amqp://two", "redis://three:6379/0"),
+        ("redis://one:6379/0", "amqp://guest:guest@two:5672/%2F", "redis://three:6379/0"),
     ]
 
 

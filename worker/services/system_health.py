@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.bus.streams import OUTAGES, Bus
+from worker.bus.port import OUTAGES, REDIS, Bus
 from worker.clock import Clock
-from worker.database import accounts, callbacks, diagnostics, due_work, leases, subscribers
+from worker.database import accounts, callback_health, diagnostics, due_work, leases, subscribers
 from worker.database.accounts import Pause
 from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
@@ -41,6 +41,8 @@ class StoredState:
     """When the web process last recorded that callbacks can be stored."""
     missing_callbacks: Sequence[tuple[str, str, datetime]]
     """The kinds of callbacks that do not come: the account, the kind of object, and since when."""
+    refused_callbacks: Sequence[tuple[str, int, datetime]]
+    """The records of callbacks that were not authentic: the account, their number, and when it was recorded."""
     oldest_steps: Sequence[OldestStep]
     unknown_steps: Mapping[str, datetime]
     """The steps that only a newer version knows, and the earliest time of each."""
@@ -63,9 +65,11 @@ class SystemState:
     stored: StoredState | None
     """None while the database is unreachable."""
     lags: Mapping[tuple[str, str], float] | None
-    """The age in seconds of the oldest unacknowledged entry, by stream and group; None while Redis is unreachable."""
+    """The age in seconds of the oldest unacknowledged entry, by stream and group; None while the bus is unreachable."""
     breakers: Mapping[str, Mapping[CallClass, BreakerStatus] | None]
     """The circuit breakers of each account; None while Redis is unreachable."""
+    bus_server: str = REDIS
+    """What kind of server the bus is."""
 
     @property
     def running_workers(self) -> list[str]:
@@ -102,7 +106,7 @@ class SystemHealth:
         with ThreadPoolExecutor(1) as other:
             reading = other.submit(self._breakers)
             now, stored, lags = self._stored_and_lags()
-            return SystemState(now, stored, lags, reading.result())
+            return SystemState(now, stored, lags, reading.result(), self.bus.server)
 
     def _breakers(self) -> Mapping[str, Mapping[CallClass, BreakerStatus] | None]:
         return {name: self.breaker.statuses(name) for name in self.carriers}
@@ -123,8 +127,9 @@ def stored_state(connection: Connection) -> StoredState:
     """Measure what the database shows, for the troubles, the desk, `order-sync status` and the metrics."""
     return StoredState(
         last_sweep=_last_sweep(connection),
-        callbacks_recorded_at=callbacks.last_heartbeat(connection),
-        missing_callbacks=callbacks.missing_kinds(connection),
+        callbacks_recorded_at=callback_health.last_heartbeat(connection),
+        missing_callbacks=callback_health.missing_kinds(connection),
+        refused_callbacks=callback_health.refused(connection),
         oldest_steps=due_work.oldest_steps(connection),
         unknown_steps=due_work.unknown_steps(connection),
         unpublished=diagnostics.unpublished(connection),

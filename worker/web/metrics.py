@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from schemas.status import FINAL, AttentionReason, DeliveryStatus, Reason
 from worker import log
-from worker.bus.streams import GROUP, Bus
+from worker.bus.port import GROUP, Bus
 from worker.database import measurements
 from worker.database.accounts import EVERY_ACCOUNT, Pause
 from worker.database.carrier_calls import BOUNDS, CallTimes
@@ -206,7 +206,7 @@ class Parts:
         waiting: dict[Labels, float] = {ours: 0.0}
         for each in groups:
             if each.unread is not None:
-                waiting[each.stream, each.name] = each.unread + each.pending
+                waiting[each.stream, each.name] = each.unread + (each.pending or 0)
         text = "Age of the oldest entry that a group has not acknowledged"
         return [
             _gauge("stream_lag_seconds", text, "stream group", lags),
