@@ -222,7 +222,8 @@ def upgrade() -> None:
     from worker.database.database import Database
 
     with closing(Database(load().database_url)) as opened:
-        opened.upgrade()
+        if not opened.upgrade():
+            typer.echo("a newer version has upgraded the database; this version works on it, and changes nothing")
 
 
 @app.command(hidden=True)

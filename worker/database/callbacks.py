@@ -182,6 +182,12 @@ def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
     return [row.id for row in found]
 
 
+def release(connection: Connection, ids: Collection[str], now: datetime) -> None:
+    """Make claimed callbacks due again at once."""
+    waiting = update(CALLBACK).where(CALLBACK.c.id.in_(ids), CALLBACK.c.result.is_(None))
+    connection.execute(waiting.values(try_at=now))
+
+
 def _next_wait(age: timedelta, *, known: bool) -> timedelta:
     if known:
         return min(max(age, timedelta(seconds=2)), timedelta(minutes=10))

@@ -67,19 +67,28 @@ class Database:
         """Close every connection."""
         self.engine.dispose()
 
-    def upgrade(self) -> None:
-        """Bring the schema up to date. Concurrent upgrades wait for each other."""
+    def upgrade(self) -> bool:
+        """Bring the schema up to date. Concurrent upgrades wait for each other.
+
+        If a newer version of the program has upgraded it, change nothing and return False.
+        """
         # Imported here, because only this method needs Alembic and its import takes half a second.
         from alembic import command  # noqa: PLC0415
         from alembic.config import Config  # noqa: PLC0415
+        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
         with self.engine.connect() as connection:
             alone(connection)
+            if not known.issuperset(MigrationContext.configure(connection).get_current_heads()):
+                return False
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
+        return True
 
     def create(self) -> None:
         """Create our tables if the database does not have them."""
