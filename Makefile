@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 LOCK = requirements.lock
+COMPILED = --quiet --universal --no-annotate --no-header --python-version 3.11
 BIN = .venv/bin
 READY = .venv/.ready
 # These end with Ctrl-C: the shell waits until the program has cleaned up, and make reports no error.
@@ -11,7 +12,7 @@ OR_ENDED = || [ $$? -eq 130 ]
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check check-long troubles chaos bench bench-long format docs pictures site lock clean
+.PHONY: help demo up test check check-long troubles chaos bench bench-long format docs pictures site lock image-locks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +33,8 @@ check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest -n auto --dist worksteal -q
 
-check-long: check ## check everything, and that the tests notice when a guarantee is taken out of the code
+check-long: check ## check everything with more examples, and that the tests notice when a guarantee is taken away
+	@$(BIN)/pytest -n auto --dist worksteal -q -m hypothesis --hypothesis-profile thorough
 	@$(BIN)/python -m tests.mutants.run
 	@$(MAKE) --no-print-directory troubles
 
@@ -53,10 +55,11 @@ format: $(READY) ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(READY) ## write the generated pages: the settings, the commands, the API quirks, the faults and the schemas
+docs: $(READY) ## write the generated pages: settings, commands, API quirks, faults, messages and schemas
 	@$(BIN)/python docs/write_settings.py
 	@$(BIN)/python docs/write_command_line.py
 	@$(BIN)/python docs/write_test_tables.py
+	@$(BIN)/python -m docs.write_messages
 	@$(BIN)/order-sync schema docs/schemas
 
 pictures: $(READY) ## draw the pictures in docs/images and the table of transitions again (needs Graphviz)
@@ -66,10 +69,17 @@ pictures: $(READY) ## draw the pictures in docs/images and the table of transiti
 site: $(READY) ## build the pages as a web site in site/, with strict links
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-lock: $(READY) ## update the versions in requirements.lock (needs uv)
+lock: $(READY) ## update the versions in requirements.lock, and the locks of the image (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
-	@uv pip compile --quiet --upgrade --universal --no-annotate --no-header --python-version 3.11 \
-		--extra local --extra otel --group dev --output-file $(LOCK) pyproject.toml
+	@uv pip compile $(COMPILED) --upgrade --extra local --extra otel --group dev --output-file $(LOCK) pyproject.toml
+	@$(MAKE) --no-print-directory image-locks
+
+# The same versions with their hashes: what the image contains, and what builds its wheel.
+image-locks:
+	@uv pip compile $(COMPILED) --generate-hashes --constraint $(LOCK) --extra otel \
+		--output-file deploy/requirements.lock pyproject.toml
+	@echo hatchling | uv pip compile $(COMPILED) --generate-hashes --constraint $(LOCK) \
+		--output-file deploy/build.lock -
 
 clean: ## remove everything that can be rebuilt; var/ (with the database) stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site var/demo

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from celery import Celery
@@ -18,6 +17,7 @@ from benchmarks.services import Services, driver_url, shown_logs, wait_until
 from worker.app import KEY_PREFIX
 from worker.database.database import Database
 from worker.local.demo import orders as demo
+from worker.local.samples import sample_file
 from worker.local.supervisor import Supervisor, free_port
 
 CARRIERS: Mapping[str, Mapping[str, str]] = {
@@ -160,7 +160,7 @@ class OrderSync(_StreamProgram):
         """The settings of real accounts, except for the rate limits and the poll intervals."""
         settings = {
             "CONFIG": os.devnull,
-            "STORES_FILE": str(Path(demo.__file__).parent / "stores.toml"),
+            "STORES_FILE": str(sample_file("stores.toml")),
             "DATABASE_URL": self.services.database,
             "REDIS_URL": self.services.redis_url,
             "JOURNAL_FOLDER": str(self.services.folder / "journal"),

@@ -12,12 +12,12 @@ from pydantic.fields import FieldInfo
 
 from worker.carriers import KINDS
 from worker.carriers.account import CarrierAccount
-from worker.config.settings import Desk, NotifyChannel, Settings
+from worker.config.settings import Desk, NotifyChannel, Settings, Webhooks
 from worker.ordering_api.account import Ordering
 
 PREFIX = "ORDER_SYNC_"
 PAGE = Path(__file__).parent / "settings.md"
-PARTS = {"carriers", "desk", "ordering", "notify"}
+PARTS = {"carriers", "desk", "ordering", "notify", "webhooks"}
 """Fields with a section of their own."""
 
 COMPUTED = {"secret": "a random one", "kind": "the name", "broker_url": "the Redis above", "bus_url": "the Redis above"}
@@ -28,12 +28,13 @@ HEAD = """\
 
 <!-- Written by `make docs` from the models in worker/config/settings.py and worker/carriers/. -->
 
-Every setting is an environment variable. The file `order-sync.toml` may contain the same keys in lower case, in tables
-(`[carriers.borzo]`, `token = "..."`); `ORDER_SYNC_CONFIG` is the path of another file. The environment takes
-precedence. A variable whose name ends in `_FILE` is the path of a file with the value, for mounted secrets. White space
-and a byte order mark around a value are not part of it. A process with a wrong or missing setting does not start; one
-message names every fault and shows no value. The variables that Kubernetes sets for a Service called `order-sync` are
-passed over.
+Every setting is an environment variable, or a line of the file `.env`. The file `order-sync.toml` may contain the same
+keys in lower case, in tables (`[carriers.borzo]`, `token = "..."`). The environment takes precedence over `.env`, and
+`.env` over `order-sync.toml`; `order-sync init` writes both files. `ORDER_SYNC_CONFIG` is the path of another settings
+file, which replaces both. A variable whose name ends in `_FILE` is the path of a file with the value, for mounted
+secrets. White space and a byte order mark around a value are not part of it. A process with a wrong or missing setting
+does not start; one message names every fault and shows no value. The variables that Kubernetes sets for a Service
+called `order-sync` are passed over.
 """
 CARRIERS_HEAD = """\
 ## Carriers
@@ -57,6 +58,8 @@ def _general() -> Iterator[str]:
     yield from _table(f"{PREFIX}ORDERING__", Ordering)
     yield "\n## Notifications\n\n`<NAME>` is a name of your choice for the channel.\n"
     yield from _table(f"{PREFIX}NOTIFY__<NAME>__", NotifyChannel)
+    yield "\n## Webhooks\n"
+    yield from _table(f"{PREFIX}WEBHOOKS__", Webhooks)
     yield ""
 
 

@@ -27,6 +27,16 @@ function send(Redis $bus, string $command, mixed ...$arguments): mixed {
     return $reply;
 }
 
+/** Connect to an address such as `rediss://user:password@host:6379/0`; `rediss` means TLS. */
+function connect(string $url): Redis {
+    $at = array_map('rawurldecode', parse_url($url));
+    $bus = new Redis();
+    $bus->connect(($at['scheme'] === 'rediss' ? 'tls://' : '') . $at['host'], (int) ($at['port'] ?? 6379), 5, null, 0, 10);
+    if (isset($at['pass'])) send($bus, 'auth', array_filter([$at['user'] ?? '', $at['pass']], 'strlen'));
+    send($bus, 'select', (int) trim($at['path'] ?? '', '/'));
+    return $bus;
+}
+
 /** Return the oldest entry that was read and not acknowledged, if this reader may handle it. */
 function unfinished(Redis $bus, string $id, string $reader, int $idle, int $deliveries): array {
     if ($reader !== NAME && $idle < DEAD_MS) {
@@ -64,10 +74,7 @@ function subscribe(PDO $store, Redis $bus): never {
 set_error_handler(fn($level, $text) => throw new ErrorException($text)); // a missing field is an error, too
 while (true) {
     try {
-        $at = parse_url(getenv('REDIS_URL'));
-        $bus = new Redis();
-        $bus->connect($at['host'], $at['port'] ?? 6379, 5, null, 0, 10);
-        subscribe(new PDO(getenv('DATABASE_URL')), $bus);
+        subscribe(new PDO(getenv('DATABASE_URL')), connect(getenv('REDIS_URL')));
     } catch (Throwable $error) { // whatever failed, begin again at the oldest entry
         fwrite(STDERR, get_class($error) . ": {$error->getMessage()}\n");
         sleep(RETRY_SECONDS);

@@ -71,7 +71,9 @@ class _Absent:
     ) -> dict[str, Any]:
         found = handler(schema)
         shapes = found["anyOf"] if found.keys() == {"anyOf"} else [found]
-        return {"anyOf": [*(shape for shape in shapes if shape != {"type": "null"}), {"enum": [None, ""]}]}
+        text = "Counts as absent." + (" So does a value that cannot be read." if self.lenient else "")
+        absent = {"enum": [None, ""], "description": text}
+        return {"anyOf": [*(shape for shape in shapes if shape != {"type": "null"}), absent]}
 
     def _read(self, value: object, read: Callable[[object], object], info: ValidationInfo) -> object:
         if value is None or value == "":

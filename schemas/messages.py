@@ -25,21 +25,28 @@ DEFAULT_SOURCE = "platform"
 
 
 class OrderRef(Model):
-    """Only the id of an order. The order itself is fetched from the platform."""
+    """Only the id of an order. The order itself is fetched from the platform.
+
+    Data with any other field beside the id are an order.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     order_id: Identifier
+    """The platform's id of the order."""
 
 
 class Cancellation(Model):
     """A request to cancel an order."""
 
     order_id: Identifier
+    """The platform's id of the order."""
     reason: Annotated[Text, LENIENT] = ""
+    """Why, for people."""
     cancelled_by: Annotated[Annotated[Text, Field(max_length=64)], LENIENT] = "merchant"
     """`merchant` or `customer`. Any other text is stored, and counts as `merchant`."""
     allow_paid: Annotated[StrictBool, LENIENT] = False
+    """Whether to cancel even if the carrier charges for it."""
 
     @property
     def canceller(self) -> CancelledBy:
@@ -48,7 +55,11 @@ class Cancellation(Model):
 
 
 def _with_data_base64(schema: dict[str, Any]) -> None:
-    schema["properties"]["data_base64"] = {"type": "string", "description": "In place of `data`: its JSON in base64."}
+    schema["properties"]["data_base64"] = {
+        "type": "string",
+        "description": "In place of `data`: its JSON in base64.",
+        "examples": ["eyJvcmRlcl9pZCI6ICIyMDExIn0="],
+    }
     schema["required"].remove("data")
     schema["anyOf"] = [{"required": ["data"]}, {"required": ["data_base64"]}]
 
@@ -59,18 +70,27 @@ class Envelope(Model):
     model_config = ConfigDict(json_schema_extra=_with_data_base64)
 
     specversion: Literal["1.0"]
+    """The version of CloudEvents."""
     id: Attribute
+    """The id of the message. A message with a known `source` and `id` has no effect."""
     source: Annotated[Attribute, OPTIONAL] = DEFAULT_SOURCE
+    """The platform that sends the message."""
     type: Literal["order.placed", "order.updated", "order.cancelled"]
+    """`order.placed`, `order.updated` (the whole order again, with a greater `revision`) or `order.cancelled`."""
     time: Annotated[Instant | None, LENIENT] = None
+    """When the message was sent."""
     dataschema: Annotated[
         Literal["urn:order-sync:order:1", "urn:order-sync:ordering-order:1"] | None,
         WithJsonSchema({"type": "string"}),
         LENIENT,
     ] = None
+    """The shape of an order in `data`: our own, which is the default, or the Ordering platform's."""
     traceparent: Annotated[str | None, LENIENT] = None
+    """The trace that the order belongs to, in the form of W3C Trace Context. Every event of the order repeats it."""
     tracestate: Annotated[str | None, LENIENT] = None
-    data: dict[str, Any] = Field(description="An order, an Ordering order, an order's id, or a cancellation.")
+    """The vendor's part of the trace."""
+    data: dict[str, Any]
+    """An order, an Ordering order, an order's id alone, or a cancellation."""
 
 
 @dataclass(frozen=True, slots=True)

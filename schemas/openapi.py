@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the HTTP door, generated from the models that read its bodies and write its answers."""
+"""The OpenAPI 3.1 document of the HTTP door, generated from the models that read its requests and write its answers."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from schemas.messages import Cancellation, Envelope, OrderRef
 from schemas.order import Order
-from schemas.requests import EVENT_TYPE, Accepted, DeliveryState, Problem, problem
+from schemas.requests import EVENT_TYPE, Accepted, DeliveryState, EventPage, EventsQuery, Problem, problem
+from schemas.samples import add_examples, sample_documents, samples
 
-ORDERS, CANCEL, DELIVERY = "/orders", "/orders/{order_id}/cancel", "/deliveries/{order_id}"
+ORDERS, CANCEL, DELIVERY, EVENTS = "/orders", "/orders/{order_id}/cancel", "/deliveries/{order_id}", "/events"
 ANSWERS: dict[str, dict[int, str]] = {
     ORDERS: {
         202: "The order is stored, or it was stored before",
@@ -37,6 +38,14 @@ ANSWERS: dict[str, dict[int, str]] = {
         404: "The source of the key has no delivery of this order",
         503: "The delivery cannot be read now: try again",
     },
+    EVENTS: {
+        200: "The next events, and the cursor of the page after them; the page may be empty",
+        401: "No valid key",
+        410: "Events after this cursor are not kept, or the database is another one: begin again without a cursor",
+        422: "A parameter cannot be read; the errors name it",
+        429: "Too many requests of this source wait for events",
+        503: "The events cannot be read now: try again",
+    },
 }
 """The statuses that each path answers, and what they mean."""
 
@@ -48,12 +57,14 @@ MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (Cancellation, "validation"),
     (Accepted, "serialization"),
     (DeliveryState, "serialization"),
+    (EventPage, "serialization"),
     (Problem, "serialization"),
 ]
 DELIVERY_ID = "6f6a5e64-8a4e-5c5f-9f0b-1f1a2c3d4e5f"
 ORDER: dict[str, Any] = {
     "order_id": "2011",
     "store_id": "17",
+    "status": 7,
     "customer": {"name": "Mette Holm", "phone": "+4551234567"},
     "dropoff": {
         "street": "Hunderupvej 12",
@@ -73,7 +84,8 @@ EVENT: dict[str, Any] = {
     "type": "order.placed",
     "data": ORDER,
 }
-CANCELLATION = {"reason": "The customer changed their mind", "cancelled_by": "customer"}
+CANCELLATION = {"reason": "The customer changed their mind", "cancelled_by": "customer", "allow_paid": False}
+ACCEPTED = {"order_id": "2011", "delivery_id": DELIVERY_ID}
 STATE: dict[str, Any] = {
     "delivery_id": DELIVERY_ID,
     "order_id": "2011",
@@ -95,10 +107,12 @@ DETAILS = {
     403: "source: the key belongs to another source",
     404: "no delivery of this order",
     408: "too slow",
+    410: "events after this position were deleted",
     409: "revision: 1 is known with other content; send a greater one",
     413: "too large",
     415: "send application/json",
     422: "customer.phone: Field required",
+    429: "too many requests of this source wait",
     503: "try again later",
 }
 """An example of the reason for each refusal."""
@@ -111,8 +125,8 @@ def openapi() -> dict[str, Any]:
         "info": {
             "title": "Order Sync",
             "version": "1.0.0",
-            "description": "Orders in over HTTP, for platforms without a connection to the bus. An answer 202 means "
-            "that the message is stored. The same request again has no further effect.",
+            "description": "Orders in and events out over HTTP, for platforms without a connection to the bus. An "
+            "answer 202 means that the message is stored. The same request again has no further effect.",
         },
         "servers": [{"url": "/"}],
         "security": [{"key": []}],
@@ -120,6 +134,7 @@ def openapi() -> dict[str, Any]:
             ORDERS: {"post": _place()},
             CANCEL: {"parameters": [_order_id()], "post": _cancel()},
             DELIVERY: {"parameters": [_order_id()], "get": _show()},
+            EVENTS: {"get": _read_events()},
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "The key of a source"}},
@@ -134,6 +149,9 @@ def _schemas() -> dict[str, Any]:
     cancellation = schemas["Cancellation"]
     # The address has the order's id.
     del cancellation["properties"]["order_id"], cancellation["required"]
+    states = [{**each["data"], "as_of": STATE["as_of"]} for each in sample_documents()]
+    refusals = [problem(status, DETAILS[status]).model_dump() for status in (422, 401, 409)]
+    add_examples(schemas.values(), schemas, [ACCEPTED, CANCELLATION, STATE, _page(), *states, *refusals])
     return schemas
 
 
@@ -180,12 +198,36 @@ def _show() -> dict[str, Any]:
     }
 
 
+def _read_events() -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(EventPage), "example": _page()}}
+    return {
+        "operationId": "readEvents",
+        "summary": "Read the events after a cursor",
+        "description": "The events of the orders of the key's source, and those about carrier accounts, each once and "
+        "those of a delivery in the order of their sequence. Store `next` with what you make of the events.",
+        "parameters": _query(EventsQuery),
+        "responses": _responses(EVENTS, {"content": content}),
+    }
+
+
+def _page() -> dict[str, Any]:
+    return {"events": [samples("events")[0]["document"]], "next": "4711"}
+
+
+def _query(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the parameters of a query. A list is written with commas."""
+    fields = model.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
+    return [
+        {"name": name, "in": "query", "description": field.pop("description"), "schema": field, "explode": False}
+        for name, field in fields.items()
+    ]
+
+
 def _accepted() -> dict[str, Any]:
     location = {"description": "The address of the delivery", "schema": {"type": "string"}}
-    example = {"order_id": "2011", "delivery_id": DELIVERY_ID}
     return {
         "headers": {"Location": location},
-        "content": {"application/json": {"schema": _ref(Accepted), "example": example}},
+        "content": {"application/json": {"schema": _ref(Accepted), "example": ACCEPTED}},
     }
 
 

@@ -77,7 +77,7 @@ _TYPE_SCHEMA = WithJsonSchema({"enum": [*DeliveryType, *_CAPITALISED, *DELIVERY_
 class Model(BaseModel):
     """Base of the incoming models: frozen, ignores unknown fields, and shows no values in its errors."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 def point_at(latitude: float | None, longitude: float | None) -> tuple[float, float] | None:
@@ -89,20 +89,30 @@ class Customer(Model):
     """The customer who receives the order."""
 
     name: Annotated[Annotated[Name, Field(max_length=350)], LENIENT] = STAND_IN
+    """The customer's name, which the courier sees. `Guest` if it is absent."""
     phone: Phone
+    """The customer's phone number, in E.164 or as it is dialled in the store's country."""
 
 
 class Dropoff(Model):
     """The address that the order is delivered to."""
 
     street: str = Field(min_length=1)
+    """The street with the house number, or the whole address."""
     unit: Annotated[Text, LENIENT] = ""
+    """The floor, the door or the flat."""
     postal_code: Annotated[Text, LENIENT] = ""
+    """The postal code."""
     city: Annotated[Text, LENIENT] = ""
+    """The city."""
     country: Annotated[Text, LENIENT] = ""
+    """The country (ISO 3166 alpha-2)."""
     latitude: Annotated[Annotated[Degrees, Field(ge=-90, le=90)] | None, LENIENT] = None
+    """The latitude of the door, in degrees. A latitude and longitude of 0 count as absent."""
     longitude: Annotated[Annotated[Degrees, Field(ge=-180, le=180)] | None, LENIENT] = None
+    """The longitude of the door, in degrees."""
     notes: Annotated[Text, LENIENT] = ""
+    """What the courier should know at the door."""
 
     @property
     def point(self) -> tuple[float, float] | None:
@@ -114,10 +124,15 @@ class Payment(Model):
     """How the order is paid. `change_for` is the banknote that the customer will hand over, not the amount due."""
 
     prepaid: StrictBool
+    """Whether the order is paid. If not, the courier collects `amount` at the door."""
     currency: Currency
+    """The currency (ISO 4217)."""
     amount: Money
+    """The order's total as a decimal text, with no more decimals than the currency has."""
     method: Annotated[Text, LENIENT] = "card"
+    """How the customer pays, such as `cash` or `card`."""
     change_for: Annotated[Money | None, LENIENT] = None
+    """The banknote that the customer will hand over; null if none was named."""
 
     @field_validator("amount", "change_for")
     @classmethod
@@ -140,8 +155,11 @@ class Item(Model):
     """One line of the order. The quantity of a line that is sold by weight is 1."""
 
     name: Name
+    """What it is."""
     quantity: Annotated[Integer, _QUANTITY_SCHEMA, LENIENT] = 1
+    """How many. A fraction is read as one package at the price of the whole line."""
     unit_price: Annotated[Price | None, LENIENT] = None
+    """The price of one. The price of a discount is negative."""
 
     @model_validator(mode="before")
     @classmethod
@@ -173,21 +191,38 @@ class Order(Model):
     """An order as a message contains it (`urn:order-sync:order:1`)."""
 
     order_id: Identifier
+    """The platform's id of the order. With the `source` of the message it identifies the delivery."""
     order_number: Annotated[Text, LENIENT] = ""
+    """What people read on the ticket; `order_id` if it is absent."""
     revision: Annotated[Integer, OPTIONAL] = 1
+    """The number of this version of the order. It must grow with each `order.updated`."""
     store_id: Identifier
+    """The platform's id of the store, which must be in the store directory."""
     delivery_type: Annotated[DeliveryType, BeforeValidator(_delivery_type), _TYPE_SCHEMA, OPTIONAL] = (
         DeliveryType.DELIVERY
     )
+    """How the customer gets the order: a name or the Ordering platform's number.
+
+    Only `delivery` gets a courier; any other type is answered with `order.skipped`.
+    """
     status: Annotated[Integer | None, OPTIONAL] = None
+    """The order's status on the Ordering platform, 0 to 25. An order without one is dispatched."""
     deliver_at: Annotated[Instant | None, OPTIONAL] = None
+    """When the customer wants the order; null for as soon as possible."""
     ready_at: Annotated[Instant | None, OPTIONAL] = None
+    """When the kitchen has it ready; null if that is unknown."""
     customer: Customer
+    """Who receives the order."""
     dropoff: Dropoff
+    """Where the order is delivered."""
     payment: Payment
+    """How the order is paid."""
     items: Annotated[tuple[Annotated[Item, LEFT_OUT], ...], LENIENT] = ()
+    """What is delivered. The carrier gets it as the description of the parcel."""
     notes: Annotated[Text, LENIENT] = ""
+    """The customer's notes about the order."""
     carriers: Annotated[tuple[str, ...] | None, OPTIONAL] = None
+    """The names of the accounts that may be asked, in this order; by default those of the store."""
 
     @property
     def number(self) -> str:

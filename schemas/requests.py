@@ -1,17 +1,19 @@
-"""The messages in over HTTP: an order, a CloudEvents document, or a cancel. Each becomes the message of the bus.
+"""The requests over HTTP, and their answers.
 
-The sender is known by its key, so a message has the source of the key.
+An order, a CloudEvents document or a cancel becomes the message of the bus. The sender is known by its key, so a
+message has the source of the key. Events are read with a query.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid5
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.events import NAMESPACE, DeliveryEvent, Timestamp
-from schemas.json_reader import MalformedError, read_object
+from schemas.events import NAMESPACE, CloudEvent, DeliveryEvent, EventType, Timestamp
+from schemas.json_reader import MalformedError, explain, read_object
 from schemas.messages import Message, read_message
 from schemas.order import Order
 from schemas.ordering import NO_DEFAULTS, ProjectDefaults
@@ -26,10 +28,17 @@ class OtherSourceError(Exception):
     """A document names another source than that of the sender's key."""
 
 
-class Accepted(BaseModel):
+class Answer(BaseModel):
+    """Base of the answers. They are open, like events."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Accepted(Answer):
     """The answer to a message that is stored."""
 
     order_id: str
+    """The platform's id of the order."""
     delivery_id: str
     """The id that the delivery of this order has in every event."""
 
@@ -41,11 +50,43 @@ class DeliveryState(DeliveryEvent):
     """When the answer was given."""
 
 
-class Fault(BaseModel):
+NOW = "now"
+"""The cursor after the newest event."""
+
+
+class EventsQuery(BaseModel):
+    """Which events are read, and whether to wait for them."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    after: Annotated[str, Field(pattern=rf"^({NOW}|[0-9]{{1,18}})?$")] = ""
+    """The cursor: `next` of the page before. `now` is the cursor after the newest event; without a cursor, the page
+    begins at the oldest event that is kept.
+    """
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    """The most events of the page."""
+    types: frozenset[EventType] = frozenset()
+    """Only events of these types, separated by commas; by default all."""
+    wait: Annotated[int, Field(ge=0, le=30)] = 0
+    """Seconds to wait for an event if there is none."""
+
+
+class EventPage(Answer):
+    """A page of events."""
+
+    events: list[CloudEvent]
+    """The events as they are on the bus, oldest first."""
+    next: str
+    """The cursor of the next page. It may move although the page has no event."""
+
+
+class Fault(Answer):
     """A field at fault."""
 
     field: str
+    """The name of the field."""
     reason: str
+    """What is wrong with it."""
 
 
 TITLES = {
@@ -55,20 +96,25 @@ TITLES = {
     405: "Method Not Allowed",
     408: "Request Timeout",
     409: "Conflict",
+    410: "Gone",
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     503: "Service Unavailable",
 }
 """The names of the statuses in RFC 9110. Those in Python's library depend on its version."""
 
 
-class Problem(BaseModel):
+class Problem(Answer):
     """Why a request is refused (RFC 9457)."""
 
     title: str
+    """The name of the status."""
     status: int
+    """The HTTP status of the answer."""
     detail: str
+    """Why the request is refused."""
     errors: list[Fault] = []
     """The fields at fault, if the answer is 422."""
 
@@ -108,6 +154,17 @@ def read_event_request(body: bytes, source: str, project: ProjectDefaults = NO_D
     if message.source != source:
         raise OtherSourceError("source: the key belongs to another source")
     return message
+
+
+def read_events_query(given: Mapping[str, str]) -> EventsQuery:
+    """Read the parameters of a query; others than those of `EventsQuery` are ignored. Raises MalformedError."""
+    found: dict[str, Any] = dict(given)
+    if "types" in found:
+        found["types"] = [each.strip() for each in found["types"].split(",")]
+    try:
+        return EventsQuery.model_validate(found)
+    except ValidationError as error:
+        raise explain(error) from None
 
 
 def _read(document: dict[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Message:

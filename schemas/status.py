@@ -5,8 +5,10 @@ Every carrier's vocabulary is translated into this one; events and the database 
 
 from enum import IntEnum, StrEnum
 
+from schemas.vocabulary import Vocabulary
 
-class DeliveryStatus(StrEnum):
+
+class DeliveryStatus(Vocabulary):
     """The status of a delivery; five of the twenty are final."""
 
     QUEUED = "queued"
@@ -117,8 +119,8 @@ GOODS_WITH_COURIER = RANK[S.PICKED_UP]
 """The lowest rank at which the courier has the goods. From this rank on, only an operator sends another courier."""
 
 
-class Detail(StrEnum):
-    """A refinement of a status. A codec may publish further details."""
+class Detail(Vocabulary):
+    """A refinement of a status. A carrier may add further details."""
 
     FALLBACK = "fallback"
     """`queued`: another carrier is asked next."""
@@ -159,7 +161,7 @@ class Detail(StrEnum):
     """`cancelled`: the platform's own driver has the order."""
 
 
-class AttentionReason(StrEnum):
+class AttentionReason(Vocabulary):
     """Why an operator is needed (`delivery.attention_required`); a delivery may have several."""
 
     UNKNOWN_STORE = "unknown_store"
@@ -167,13 +169,13 @@ class AttentionReason(StrEnum):
     NO_CONFIGURED_CARRIER = "no_configured_carrier"
     """None of the carriers that the order or its store lists has an account."""
     DUPLICATE_AT_CARRIER = "duplicate_at_carrier"
-    """The carrier calls the create a duplicate. An operator must find the order that the carrier already has (B-31)."""
+    """The carrier calls the create a duplicate. An operator must find the order that the carrier already has."""
     OUTCOME_UNKNOWN = "outcome_unknown"
     """The outcome of a create is still unknown near the pickup time, or an operator must settle it."""
     NOT_DISPATCHED_IN_TIME = "not_dispatched_in_time"
     """The pickup is near and no carrier has confirmed a courier."""
     REFERENCE_MISSING = "reference_missing"
-    """The carrier has the order under an id that we do not know (C-24)."""
+    """The carrier has the order under an id that we do not know."""
     SURPLUS_COURIER = "surplus_courier"
     """A surplus courier could not be cancelled."""
     WENT_BACKWARDS = "went_backwards"
@@ -196,35 +198,77 @@ class AttentionReason(StrEnum):
     """A cancel was refused, and a later read showed that the order continues."""
 
 
-class Reason(StrEnum):
+class Conflict(Vocabulary):
+    """What disagrees (`delivery.conflict`)."""
+
+    ORPHAN_FOUND = "orphan_found"
+    """The carrier has an order for an attempt that was refused, never created or never sent."""
+    CANCELLED_BUT_ALIVE = "cancelled_but_alive"
+    """The courier of a cancelled order has the goods."""
+    TWO_COURIERS = "two_couriers"
+    """An ended attempt continues beside another courier."""
+    DUPLICATE = "duplicate"
+    """The carrier has several orders with the reference of one attempt."""
+    PLATFORM_CLOSED = "platform_closed"
+    """The platform closed the order while a courier is at work."""
+    PLATFORM_DIFFERS = "platform_differs"
+    """The platform shows a status that contradicts ours."""
+    PLATFORM_REFUSED = "platform_refused"
+    """The platform refused our status."""
+
+
+class Reason(Vocabulary):
     """Why something ended or was refused. A carrier's own text goes into `reason_text` and decides nothing."""
 
     VALIDATION = "validation"
+    """The carrier refuses the content of the order, or our own check of it fails."""
     UNSERVICEABLE = "unserviceable"
+    """The carrier does not serve the address or the route."""
     CARRIER_CLOSED = "carrier_closed"
+    """The carrier is closed at this time."""
     NO_COURIER = "no_courier"
+    """The carrier found no courier."""
     ACCOUNT_AUTH = "account_auth"
+    """The carrier rejects the credentials of the account."""
     ACCOUNT_FUNDING = "account_funding"
+    """The account has no money or no credit left."""
     CONFIG = "config"
+    """A setting of the account or of the store does not allow the order."""
     DUPLICATE = "duplicate"
+    """The carrier has an order with this reference already."""
     TIME_DENIED = "time_denied"
+    """The time that the carrier offered was denied."""
     OFFER_LAPSED = "offer_lapsed"
+    """The time that the carrier offered was not accepted before it lapsed."""
     DEADLINE_PASSED = "deadline_passed"
+    """It is too late for the order, or for the change."""
     CUSTOMER_UNAVAILABLE = "customer_unavailable"
+    """The customer was not there or did not answer."""
     CUSTOMER_REFUSED = "customer_refused"
+    """The customer did not take the goods."""
     ADDRESS_PROBLEM = "address_problem"
+    """The courier could not find the address."""
     PAYMENT_PROBLEM = "payment_problem"
+    """The customer could not pay."""
     MERCHANT_NOT_READY = "merchant_not_ready"
+    """The shop was closed, or the goods were not ready."""
     GOODS_DAMAGED = "goods_damaged"
+    """The goods were damaged."""
     GOODS_LOST = "goods_lost"
+    """The goods were lost."""
     DRAFT = "draft"
+    """The carrier made the order a draft."""
     DELETED = "deleted"
+    """The carrier deleted the order."""
     INVALID = "invalid"
+    """The carrier calls the order invalid."""
     BY_OPERATOR = "by_operator"
+    """An operator decided so."""
     UNKNOWN = "unknown"
+    """The carrier gave no reason that we know."""
 
 
-class Evidence(StrEnum):
+class Evidence(Vocabulary):
     """How well a status is proven."""
 
     OBSERVED = "observed"
@@ -235,26 +279,38 @@ class Evidence(StrEnum):
     """The carrier's report suggests the status but does not prove it."""
 
 
-class CancelledBy(StrEnum):
+class CancelledBy(Vocabulary):
     """Who cancelled the delivery."""
 
     MERCHANT = "merchant"
+    """The shop, or whoever sent the cancel without naming the customer."""
     CUSTOMER = "customer"
+    """The customer."""
     COURIER = "courier"
+    """The courier."""
     CARRIER = "carrier"
+    """The carrier."""
     UNKNOWN = "unknown"
+    """The carrier does not say who cancelled."""
 
 
-class Cause(StrEnum):
+class Cause(Vocabulary):
     """The input that caused a change."""
 
     POLL = "poll"
+    """A read of the carrier's status."""
     CALLBACK = "callback"
+    """A callback of the carrier."""
     RESPONSE = "response"
+    """The carrier's reply to our own request, such as a create."""
     RECONCILE = "reconcile"
+    """A look-up after an unknown outcome."""
     OPERATOR = "operator"
+    """A decision of an operator."""
     MESSAGE = "message"
+    """A message of the platform."""
     TIMER = "timer"
+    """A time that passed."""
 
 
 class PlatformStatus(IntEnum):

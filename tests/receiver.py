@@ -1,7 +1,7 @@
 """An HTTP server that keeps the requests that it gets."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -11,10 +11,13 @@ class Receiver(HTTPServer):
 
     status = 200
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.received: list[tuple[str, bytes]] = []
         """The path and the body of each request."""
+        self.headers: list[dict[str, str]] = []
+        self.on_request: Callable[[], object] = lambda: None
+        """What is called before a request is answered."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -22,6 +25,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+        self.server.on_request()
         self.send_response(self.server.status)
         self.end_headers()
 
@@ -30,9 +35,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
+def receiving(port: int = 0) -> Iterator[Receiver]:
     """Run a receiver in a thread."""
-    with Receiver() as server:
+    with Receiver(port) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server

@@ -25,7 +25,7 @@ from worker.config.settings import Settings, load
 from worker.enqueue import PLATFORM, carrier_queues, log_fields
 from worker.errors import SettingsError
 from worker.runtime import broker
-from worker.runtime.steps import JournalReader, Notifier, OrdersReader, Sweeper, Trimmer
+from worker.runtime.steps import JournalReader, Notifier, OrdersReader, Sweeper, Trimmer, WebhooksStopper
 from worker.runtime.watchdog import Watchdog
 from worker.services.ingest import is_outage
 
@@ -36,18 +36,25 @@ VISIBILITY_SECONDS = 300
 The sweep enqueues the work of a lost task long before Redis delivers the task again.
 """
 SWEEP_SECONDS = 1.0
-QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers")
+QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers", "webhooks")
 OTHER_QUEUES = {"orders.fetch": PLATFORM, "orders.backfill": PLATFORM, "maintenance.purge": "timers"}
 """Tasks with an unusual queue. The usual queue of a task is the part of its name before the dot."""
-GC_THRESHOLD = 20_000
-"""How many new objects a worker has before it looks for garbage. With Python's own 700, that takes a tenth of its time.
-"""
 M_ARENA_MAX, ARENAS = -8, 2
 """The option of glibc for the number of memory arenas, and the number that a worker has."""
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 BACKFILL_SECONDS = 300.0
-TASK_MODULES = ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "platform", "timers")
+TASK_MODULES = (
+    "callbacks",
+    "carriers",
+    "deliveries",
+    "events",
+    "maintenance",
+    "orders",
+    "platform",
+    "timers",
+    "webhooks",
+)
 FOREIGN_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
 """Environment variables that usually belong to another program. Celery would use them instead of our settings."""
 REDIS_OPTIONS: dict[str, Any] = {
@@ -135,7 +142,9 @@ def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
     for name in FOREIGN_VARIABLES:
         os.environ.pop(name, None)
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
-    celery_app.steps["worker"].update((OrdersReader, JournalReader, Sweeper, Trimmer, Notifier, Watchdog))
+    celery_app.steps["worker"].update(
+        (OrdersReader, JournalReader, Sweeper, Trimmer, Notifier, WebhooksStopper, Watchdog)
+    )
     celery_app.on_configure.connect(_set_up)
     celery_app.add_defaults(configuration)
     return celery_app
@@ -241,7 +250,7 @@ def _set_up(**_: Any) -> None:
     signals.setup_logging.connect(_set_up_logs)
     signals.celeryd_init.connect(_share_memory)
     signals.worker_ready.connect(_show_threads_on_signal)
-    signals.worker_ready.connect(_collect_garbage_less_often)
+    signals.worker_ready.connect(_exempt_from_garbage)
     signals.task_unknown.connect(_log_unusable)
     signals.task_rejected.connect(_log_unusable)
 
@@ -265,9 +274,8 @@ def _share_memory(**_: Any) -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
 
-def _collect_garbage_less_often(**_: Any) -> None:
-    """Raise the threshold of the garbage collector, and exempt everything that the worker has loaded so far."""
-    gc.set_threshold(GC_THRESHOLD)
+def _exempt_from_garbage(**_: Any) -> None:
+    """Exempt everything that the worker has loaded so far from the collection of garbage."""
     gc.freeze()
 
 

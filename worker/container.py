@@ -3,6 +3,7 @@
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -30,12 +31,15 @@ from worker.errors import SettingsError
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
 from worker.http.notifier import Notifier
+from worker.http.receiver_url import ANY_HOST
+from worker.http.webhooks import WebhookSender
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience.bulkhead import Bulkhead
 from worker.resilience.call_journal import CallJournal
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
 from worker.resilience.rate_limiter import Outage, RateLimiter
+from worker.services import public_address
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
 from worker.services.backfill import Backfill
@@ -49,24 +53,32 @@ from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.direct_booking import DirectBooking, RunTask
 from worker.services.erasing import Erasing
+from worker.services.event_feed import EventFeed
 from worker.services.explanation import Explanations
 from worker.services.failure_log import FailureLog
 from worker.services.ingest import Ingest
+from worker.services.listener import Listener
 from worker.services.lost_commits import LostCommits
 from worker.services.notifications import Notifications
 from worker.services.operations import Operations
 from worker.services.order_fetch import OrderFetch
 from worker.services.order_requests import OrderRequests
 from worker.services.outcomes import Outcomes
+from worker.services.public_address import PublicAddress
 from worker.services.quotes import Quotes
 from worker.services.relay import Relay
+from worker.services.replays import Replays
+from worker.services.restoration import Restoration
 from worker.services.retention import Ages, Retention
+from worker.services.sample_events import SampleEvents
+from worker.services.subscribers import Subscribers
 from worker.services.sweep import Sweep
 from worker.services.system_health import SystemHealth
 from worker.services.timeline import Timelines
 from worker.services.tracking import Tracking
 from worker.services.troubles import Troubles
 from worker.services.updates import Updates
+from worker.services.webhooks import Webhooks
 from worker.services.worker_heartbeats import WorkerHeartbeats
 from worker.services.write_back import WriteBack
 
@@ -143,13 +155,22 @@ class Container:
     @cached_property
     def gateway(self) -> Gateway:
         """The gateway, which sends all outgoing HTTP."""
+        url = self.settings.public_url
+        ours = {public_address.ACCOUNT: public_address.account(url)} if url else {}
+        proxy = self.settings.proxy_for(url)
         return Gateway(
-            self.api_accounts,
+            {**self.api_accounts, **ours},
             self.rate_limiter.acquire,
             self.clock,
-            proxies=self.proxies,
+            proxies={**self.proxies, **({public_address.ACCOUNT: proxy} if proxy else {})},
             ca_bundle=self.settings.ca_bundle,
         )
+
+    @cached_property
+    def webhook_sender(self) -> WebhookSender:
+        """The sender of events to subscribers over HTTP."""
+        settings = self.settings
+        return WebhookSender(settings.proxy_for, private_hosts=settings.webhooks.hosts, ca_bundle=settings.ca_bundle)
 
     @cached_property
     def proxies(self) -> dict[str, str]:
@@ -321,6 +342,11 @@ class Container:
         return CallbackGaps(self.database, self.terms, self.clock)
 
     @cached_property
+    def public_address(self) -> PublicAddress:
+        """The service that proves that the public address reaches our web process."""
+        return PublicAddress(self.database, self.gateway, self.settings.public_url, self.clock)
+
+    @cached_property
     def ingest(self) -> Ingest:
         """The service that stores incoming messages."""
         ordering = self.settings.ordering
@@ -395,10 +421,56 @@ class Container:
         return LostCommits(self.database, self.bus, self.queue, self.clock)
 
     @cached_property
+    def sample_events(self) -> SampleEvents:
+        """The service that sends test events."""
+        return SampleEvents(self.database, self.queue, self.clock)
+
+    @cached_property
     def relay(self) -> Relay:
         """The relay, which publishes the outbox."""
         return Relay(
-            self.database, self.bus, self.lost_commits, self.queue.relay, self.settings.events_keep, self.clock
+            self.database,
+            self.bus,
+            self.lost_commits,
+            self.queue.relay,
+            self.settings.events_keep,
+            self.webhooks.wake,
+            self.clock,
+        )
+
+    @cached_property
+    def event_feed(self) -> EventFeed:
+        """The service that reads the recorded events after a position."""
+        return EventFeed(self.database)
+
+    @cached_property
+    def listener(self) -> Listener:
+        """The service that sends new events to the address that an operator names."""
+        settings = self.settings
+        sender = WebhookSender(settings.proxy_for, private_hosts=(ANY_HOST,), ca_bundle=settings.ca_bundle)
+        return Listener(sender, utc_now, time.sleep)
+
+    @cached_property
+    def replays(self) -> Replays:
+        """The service that publishes stored events again."""
+        return Replays(self.database, self.relay, self.clock)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """The service that sends events to subscribers over HTTP."""
+        return Webhooks(self.database, self.event_feed, self.webhook_sender, self.queue, self.clock, utc_now)
+
+    @cached_property
+    def subscribers(self) -> Subscribers:
+        """The service for what an operator does about subscribers."""
+        return Subscribers(
+            self.database,
+            self.event_feed,
+            self.webhook_sender,
+            self.queue,
+            self.settings.webhooks.hosts,
+            self.clock,
+            utc_now,
         )
 
     @cached_property
@@ -465,6 +537,11 @@ class Container:
         return Operations(self.database, self.bus, self.settings.ordering.project, self.clock)
 
     @cached_property
+    def restoration(self) -> Restoration:
+        """The service that makes a restored database continue beside a newer bus."""
+        return Restoration(self.database, self.bus, self.lost_commits, self.ingest, self.operations, self.relay)
+
+    @cached_property
     def worker_heartbeats(self) -> WorkerHeartbeats:
         """The service that records which workers run."""
         return WorkerHeartbeats(self.database, self.clock)
@@ -505,12 +582,12 @@ class Container:
             self.database.create()
         _ = (
             self.bus, self.crash_recovery, self.tracking, self.callbacks, self.ingest, self.order_fetch, self.backfill,
-            self.relay, self.sweep, self.retention,
+            self.relay, self.sweep, self.retention, self.webhooks,
         )  # fmt: skip
 
     def close(self) -> None:
-        """Close the gateway and the database, if they were built."""
-        for name in ("gateway", "database"):
+        """Close what sends and the database, if they were built."""
+        for name in ("gateway", "webhook_sender", "listener", "database"):
             if name in self.__dict__:
                 getattr(self, name).close()
 

@@ -158,6 +158,8 @@ def log_fields(name: str, arguments: Sequence[object]) -> dict[str, object]:
             return {"task": name, "delivery_id": delivery_id}
         case "callbacks", [callback_id]:
             return {"task": name, "callback_id": callback_id}
+        case "webhooks", [subscriber]:
+            return {"task": name, "subscriber": subscriber}
     return {"task": name}
 
 

@@ -1,8 +1,8 @@
 """One headless Chromium for all browser tests of a run, and an empty browser page for each test.
 
 It is the Chromium of the system, because Playwright's own download needs a host that many networks block. Playwright
-starts for each test alone: while it runs, it occupies the event loop of its thread. So a browser test talks to servers
-in other processes or threads, and uses no event loop of its own.
+runs during the tests of one module, and occupies the event loop of its thread. So a browser test talks to servers in
+other processes or threads, and uses no event loop of its own.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import missing
 
@@ -71,13 +71,17 @@ def profile() -> dict[str, Any]:
     return {}
 
 
-@pytest.fixture
-def page(_chromium: str, profile: dict[str, Any]) -> Iterator[Page]:
-    """Yield an empty page of a new browser profile."""
+@pytest.fixture(scope="module")
+def _browser(_chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.connect_over_cdp(_chromium)
-        context = browser.new_context(**profile)
-        try:
-            yield context.new_page()
-        finally:
-            context.close()
+        yield playwright.chromium.connect_over_cdp(_chromium)
+
+
+@pytest.fixture
+def page(_browser: Browser, profile: dict[str, Any]) -> Iterator[Page]:
+    """Yield an empty page of a new browser profile."""
+    context = _browser.new_context(**profile)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()

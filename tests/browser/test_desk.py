@@ -1,7 +1,7 @@
 """The desk in a browser: an operator finds what is wrong and settles it, with a mouse, a keyboard or a phone."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,9 +51,11 @@ class Desk:
 
 @pytest.fixture
 def simulation(tmp_path: Path) -> Iterator[Simulation]:
-    with closing(Simulation(tmp_path)) as running:
-        make_troubles(running)
+    with ThreadPoolExecutor(1) as other:  # Playwright has the event loop of this thread
+        running = other.submit(Simulation, tmp_path).result()
+        other.submit(make_troubles, running).result()
         yield running
+        other.submit(running.close).result()
 
 
 @pytest.fixture

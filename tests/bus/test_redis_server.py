@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
 import fakeredis
 import pytest
@@ -51,12 +50,18 @@ def test_settings_that_lose_messages_are_reported(
         assert Bus(client, orders="o", events="e").faults() == faults
 
 
-def test_a_server_that_hides_its_settings_has_no_known_faults(bus: Bus) -> None:
-    class Managed(redis.Redis):
-        def config_get(self, *_args: Any, **_more: Any) -> Any:
-            raise redis.ResponseError("unknown command 'CONFIG'")
-
-    assert Bus(Managed(), orders=bus.orders, events=bus.events).faults() == []
+@pytest.mark.parametrize(
+    ("forbidden", "faults"),
+    [("config", ["maxmemory-policy is allkeys-lru, it must be noeviction"]), ("info", [])],
+)
+def test_a_managed_server_shows_its_faults_unless_it_forbids_info(
+    embedded_redis: Callable[..., AbstractContextManager[str]], forbidden: str, faults: list[str]
+) -> None:
+    options = {"appendonly": "yes", "maxmemory-policy": "allkeys-lru"}
+    with embedded_redis(**options) as url, streams.connect(url) as client:
+        client.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", f"-{forbidden}")
+        with streams.connect(url.replace("redis://", "redis://app:secret@")) as limited:
+            assert Bus(limited, orders="o", events="e").faults() == faults
 
 
 def test_the_consumer_group_has_its_published_name() -> None:

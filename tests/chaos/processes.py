@@ -10,10 +10,10 @@ from typing import Any
 
 from tests.chaos.clock import FastClock
 from tests.chaos.names import host_of
-from worker import container
+from worker.local.samples import sample_file
 
 ROOT = Path(__file__).resolve().parents[2]
-STORES = Path(container.__file__).parent / "local" / "demo" / "stores.toml"
+STORES = sample_file("stores.toml")
 TRANSFER, TRANSFER_STORE = "transfer", "18"
 """A DeliverIt account whose drivers are booked by hand, and its store: a second one of store 17's owner."""
 CARRIER_OF = {"17": "deliverit", "21": "borzo", "34": "cervo"}

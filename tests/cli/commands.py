@@ -52,6 +52,11 @@ class CommandLine:
         for name, value in variables.items():
             self._monkeypatch.setenv(f"ORDER_SYNC_{name}", value)
 
+    def unset(self, *variables: str) -> None:
+        """Remove environment variables, given without their prefix."""
+        for name in variables:
+            self._monkeypatch.delenv(f"ORDER_SYNC_{name}")
+
     def __call__(self, *arguments: str, stdin: bytes = b"") -> Result:
         """Run a command."""
         self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))

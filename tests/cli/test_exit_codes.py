@@ -64,7 +64,7 @@ def test_help_imports_no_heavy_library() -> None:
 
 
 SERVERS = {"demo", "up", "sandbox", "web", "flower"}
-ALWAYS_JSON = {"events"}
+ALWAYS_JSON = {"sample-order"}
 SILENT = {"upgrade"}
 
 

@@ -64,6 +64,7 @@ def test_every_setting_has_a_default() -> None:
         "desk_address": "127.0.0.1:8001",
         "flower_address": "127.0.0.1:5555",
         "notify": {},
+        "webhooks": {"private_hosts": ""},
         "password": SecretStr(""),
         "public_url": "",
         "https_proxy": SecretStr(""),
@@ -233,6 +234,36 @@ def test_an_account_has_one_name_in_every_spelling(name: str) -> None:
             name="deliverit-odense", kind="deliverit", username="from file", password=SecretStr("from variable")
         ),
     )
+
+
+def test_the_file_of_variables_is_between_the_environment_and_the_settings_file() -> None:
+    write("order-sync.toml", 'orders_stream = "toml"\nevents_stream = "toml"\nlog_level = "DEBUG"\n')
+    write(
+        ".env",
+        "\ufeff# a comment\nexport ORDER_SYNC_ORDERS_STREAM='dot $env'\nORDER_SYNC_EVENTS_STREAM=dotenv\nOTHER=1\n"
+        "ORDER_SYNC_CONFIG=nowhere.toml\n",
+    )
+    settings = read(EVENTS_STREAM="variable")
+    assert (settings.orders_stream, settings.events_stream, settings.log_level) == ("dot $env", "variable", "DEBUG")
+
+
+def test_a_secret_s_file_in_a_variable_overrides_the_file_of_variables() -> None:
+    write(".env", "ORDER_SYNC_CARRIERS__CERVO__TOKEN=old\n")
+    by_file = read(CARRIERS__CERVO__TOKEN_FILE=write("token", "new")).accounts
+    write(".env", f"ORDER_SYNC_CARRIERS__CERVO__TOKEN_FILE={write('old', 'old')}\n")
+    by_value = read(CARRIERS__CERVO__TOKEN="new").accounts
+    expected = {"cervo": CervoAccount(name="cervo", kind="cervo", token=SecretStr("new"))}
+    assert [by_file, by_value] == [expected, expected]
+
+
+def test_the_name_of_another_settings_file_replaces_the_file_of_variables_too() -> None:
+    write(".env", "ORDER_SYNC_ORDERS_STREAM=dotenv\n")
+    assert read(CONFIG=write("other.toml", "")).orders_stream == "orders"
+
+
+def test_a_file_of_variables_that_is_no_text_is_rejected_without_its_content() -> None:
+    Path(".env").write_bytes(b"ORDER_SYNC_PASSWORD=s3cret-word\xff\n")
+    assert faults() == [".env: is not UTF-8"]
 
 
 def test_a_file_may_spell_one_account_in_two_ways() -> None:
@@ -594,7 +625,7 @@ def test_every_fault_of_every_store_is_reported_at_once() -> None:
         "shops.toml: stores.77.timezone: is not an IANA time zone",
         "shops.toml: stores.77.fax: there is no such setting",
         "shops.toml: stores.78.latitude: Input should be less than or equal to 90",
-        "shops.toml: stores.78.carriers: Tuple should have at least 1 item after validation, not 0",
+        "shops.toml: stores.78.carriers: must not be empty",
     ]
 
 

@@ -21,7 +21,7 @@ from worker.local.supervisor import free_port
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 ENCRYPTION_REQUESTS = (80877103, 80877104)
 """The first message of a client that asks for TLS or GSS encryption."""
-START_SECONDS = 10
+START_SECONDS = 60
 
 
 @contextmanager
@@ -51,17 +51,18 @@ def pgbouncer(url: str, folder: Path, **settings: str) -> Iterator[str]:
         subprocess.Popen(command, stdin=text, stderr=subprocess.DEVNULL, **demoted) as process,
     ):
         try:
-            _wait_for(port)
+            _wait_for(port, process)
             yield _through(server, port)
         finally:
             process.terminate()
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(port: int, process: "subprocess.Popen[Any]") -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
+        assert process.poll() is None, "PgBouncer has ended"
         assert time.monotonic() < deadline, "PgBouncer does not answer"
 
 

@@ -474,9 +474,7 @@ def may_follow(before: Attempt, after: Attempt) -> bool:
 
 TestAnyScenario = AnyScenario.TestCase
 TestAnyScenario.settings = settings(
-    max_examples=120,
     stateful_step_count=30,
-    deadline=None,
     database=None,
     phases=(Phase.generate, Phase.shrink),  # explaining a failure takes minutes
     derandomize=True,
@@ -506,7 +504,7 @@ def two_reports(draw: st.DrawFn) -> tuple[list[tuple[Cause, Observation]], str]:
     return [(cause, next(lines[cause])) for cause in order], path[-1]
 
 
-@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@settings(database=None, derandomize=True)
 @given(two_reports())
 def test_callbacks_and_polls_that_interleave_end_in_the_same_status(
     reports: tuple[list[tuple[Cause, Observation]], str],
@@ -574,7 +572,7 @@ def is_subsequence(part: list[str], whole: list[str]) -> bool:
 
 
 @pytest.mark.fault("F-75", "F-76")
-@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@settings(max_examples=3 * settings().max_examples, database=None, derandomize=True)
 @given(st.data(), histories(), st.integers(-600, 600))
 def test_the_published_story_is_the_carrier_s_own_whatever_overlaps(
     data: st.DataObject, history: list[str], skew: int

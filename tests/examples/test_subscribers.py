@@ -1,14 +1,17 @@
 """The subscribers of `examples/` handle every event, once and in the order of its delivery."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 
 from schemas.events import CarrierEvent, DeliveryEvent, EventType
 from schemas.status import Cause, DeliveryStatus
 from tests.examples.conftest import Subscription
+from tests.tls import CERTIFICATE, tls_in_front_of
 from worker.database.outbox import event_row
 from worker.domain.delivery import OutgoingEvent
 
@@ -101,3 +104,23 @@ def test_a_reader_survives_lost_connections_and_an_emptied_bus(subscription: Sub
     subscription.until(lambda: len(subscription.handled()) == 4)
     subscription.until(subscription.is_done)
     assert subscription.handled() == [("delivery", 1), ("delivery", 2), ("delivery", 3), ("delivery", 4)]
+
+
+def test_a_reader_uses_tls_its_user_its_password_and_its_database(
+    subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"):
+        monkeypatch.setenv(name, str(CERTIFICATE))
+    subscription.client.acl_setuser(
+        "kitchen", enabled=True, passwords=["+p@ss/:word"], keys=["*"], categories=["+@all"]
+    )
+    port = urlsplit(subscription.redis_url).port or 0
+    other = replace(subscription, redis_url=f"redis://127.0.0.1:{port}/3")
+    other.publish(event("delivery", 1))
+    with tls_in_front_of("127.0.0.1", port) as tls_port:
+        other.redis_url = f"rediss://kitchen:p%40ss%2F%3Aword@localhost:{tls_port}/3"
+        other.start("one")
+        other.until(lambda: other.handled() == [("delivery", 1)])
+        other.until(other.is_done)
+        (reader,) = [each["user"] for each in cast("Any", other.client.client_list()) if each["user"] != "default"]
+        assert reader == "kitchen"

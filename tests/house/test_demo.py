@@ -1,6 +1,8 @@
 """The demo: its settings, and its display on a wide terminal, on a narrow one and without one."""
 
 import json
+from contextlib import closing
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -9,21 +11,39 @@ from rich.console import Console
 
 from schemas.messages import read_message
 from schemas.status import DeliveryStatus
+from tests.services.simulation import Simulation
 from worker.config.settings import load
+from worker.database import deliveries, write_backs
 from worker.local.demo import CHANGE_NOT_SENT, apply_event, environment
 from worker.local.demo.orders import SAMPLES, first_message, next_message
 from worker.local.demo.show import OrderView, display, table
 
+ROOT = Path(__file__).resolve().parents[2]
 CREATED = {"status": "created", "detail": None, "carrier": "deliverit", "courier": None}
 
 
 def test_the_demo_reads_no_setting_of_its_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     Path("order-sync.toml").write_text('broker_url = "redis://somewhere/0"\n')
+    Path(".env").write_text("ORDER_SYNC_CARRIERS__BORZO_2__KIND=borzo\nORDER_SYNC_CARRIERS__BORZO_2__TOKEN=real\n")
     monkeypatch.setenv("ORDER_SYNC_BUS_URL", "redis://elsewhere/0")
     settings = load(environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555))
     assert (settings.broker, settings.bus) == ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0")
     assert sorted(settings.accounts) == ["borzo", "cervo", "deliverit"]
+
+
+def test_the_order_of_the_documents_is_free_in_the_demo_and_gets_a_courier_there(tmp_path: Path) -> None:
+    ours = environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555)
+    wanted = {name.removeprefix("ORDER_SYNC_"): value for name, value in ours.items() if "_ORDERING__" in name}
+    with closing(Simulation(tmp_path, **wanted)) as simulation:
+        for each in SAMPLES:
+            simulation.put(first_message(each))
+        simulation.put((ROOT / "docs" / "order-placed.json").read_bytes())
+        simulation.work()
+        (delivery,) = simulation.container.database.read(deliveries.find, "2011")
+        assert (delivery.status, delivery.carrier) == (DeliveryStatus.CREATED, "deliverit")
+        tomorrow = simulation.now + timedelta(days=1)
+        assert simulation.container.database.read(write_backs.count_waiting, tomorrow) == 0
 
 
 @pytest.mark.parametrize("width", [40, 80, 95, 125, 200])
@@ -46,8 +66,8 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
         for data in [CREATED, CREATED, {**CREATED, "status": "pickup_arrived"}]:
             refresh(one if one.apply(data) else None)
     assert [line.split()[2:] for line in out.getvalue().splitlines()] == [
-        ["2011", "deliverit", "created"],
-        ["2011", "deliverit", "pickup_arrived"],
+        ["2010", "deliverit", "created"],
+        ["2010", "deliverit", "pickup_arrived"],
     ]
 
 

@@ -30,6 +30,19 @@ BIN = Path(sys.executable).parent
 TOOLS = ("curl", "openssl", "redis-cli")
 """Programs that the pages use and that a machine may lack."""
 
+RUN_PAGES = {
+    TUTORIAL,
+    "README.md",
+    "docs/going-live.md",
+    "docs/messages.md",
+    "docs/operating.md",
+    "docs/sandbox.md",
+    "docs/sending-orders.md",
+    "docs/statuses.md",
+    "docs/subscribing.md",
+    "docs/troubleshooting.md",
+}
+"""Only the blocks of these pages run. A block of another page may change the machine, so it runs only by hand."""
 RUN_ELSEWHERE = {
     "docs/sending-orders.md: import os": "test_snippets.py",
     'docs/sending-orders.md: const fs = require("fs");': "test_snippets.py",
@@ -44,16 +57,27 @@ RUN_ELSEWHERE = {
 NOT_RUN = {
     "CONTRIBUTING.md: make .venv/.ready": "it creates the environment of the tests",
     "CONTRIBUTING.md: .venv/bin/pytest -q tests/carriers": "these are the tests",
-    "README.md: make demo": "it takes a minute; .ci/run runs it",
-    "README.md: cp examples/stores.toml stores.toml": "`make up` runs until Ctrl-C; the tutorial has both commands",
+    "README.md: pipx install '.[local]'": "the demo takes a minute; .ci/run runs it",
+    "README.md: order-sync init": "two commands run until Ctrl-C; the tutorial has them, and test_wheel.py the others",
     "docs/adding-a-carrier.md: Toy.kind: Toy,": "a line of the registry, for a carrier that does not exist",
+    "docs/deploying.md: mkdir -m 700 secrets": "it needs a daemon of Docker",
+    "docs/deploying.md: kubectl create secret generic order-sync --from-file=order-sync.toml": "it needs a cluster",
+    "docs/deploying.md: # deploy/alerts.yaml as a resource of the operator": "it needs a cluster",
+    "docs/deploying.md: # as root": "it changes the machine",
+    "docs/deploying.md: createdb order_sync": "tests/deploy/test_rights.py runs the file of roles",
+    "docs/deploying.md: # a backup": "it needs a database with orders",
+    "docs/deploying.md: # a restore": "test_restoration.py and test_restored_command.py restore a database",
     "docs/performance.md: python -m benchmarks orders latency": "they take minutes; .ci/run runs the short form",
+    "docs/sandbox.md: order-sync init": "the same commands",
+    "docs/webhooks.md: from standardwebhooks import Webhook": "webhook_receiver.py has it",
+    'docs/webhooks.md: import { Webhook } from "standardwebhooks";': "webhook_receiver.mjs has it",
+    "docs/webhooks.md: order-sync subscribers add https://kitchen.example.com/hooks --id kitchen":
+        "it needs a receiver; test_subscribers_command.py has one",
+    "docs/webhooks.md: order-sync events replay --to kitchen --order 2011": "the same",
     "docs/tutorial.md: git clone https://github.com/order-sync/order-sync.git": "it needs the network",
 }  # fmt: skip
 RUNS_ON = {
     "events --follow --since 10m": "until Ctrl-C",
-    "sandbox --port 8100 --step 5": "until Ctrl-C; the tutorial has the same command",
-    "sandbox --borzo-callback http://127.0.0.1:8000/callbacks/borzo": "until Ctrl-C",
 }
 REDIS = "redis://127.0.0.1:6379/0"
 VALUES = {
@@ -165,7 +189,13 @@ class Reader:
     def run_ours(self, command: str) -> None:
         if command in RUNS_ON:
             return
-        result = self.command_line(*self.with_values(command).split())
+        first, *then = self.with_values(command).split(" | order-sync ")
+        written, _, file = first.partition(" > ")
+        result = self.command_line(*written.split())
+        if file:
+            (self.folder / file).write_text(result.out)
+        for following in then:
+            result = self.command_line(*following.split(), stdin=result.out.encode())
         answer = ANSWERS.get(command, "")
         refused = result.code != 0 and command != "status"  # it ends with 1 while anything needs an operator
         if refused != bool(answer) or answer not in result.err:
@@ -192,7 +222,9 @@ def test_every_command_is_in_a_block_that_can_run() -> None:
         line for page in PAGES for line in prose(page).splitlines() if re.match(r" {4}(order-sync|make) ", line)
     ]
     assert indented == [], "fence it with ```sh"
-    assert {each.language for each in blocks()} <= {*RUNNABLE, "", "console", "json", "text", "toml", "yaml"}
+    assert {each.language for each in blocks()} <= {
+        *RUNNABLE, "", "console", "http", "json", "php", "ruby", "text", "toml", "yaml",
+    }  # fmt: skip
 
 
 def test_every_json_block_is_json() -> None:
@@ -206,6 +238,8 @@ def test_every_block_runs_or_has_a_reason() -> None:
     assert RUN_ELSEWHERE.keys() | NOT_RUN.keys() <= found, "a reason without its block"
     commands = {command for each in blocks("sh") for command, _ in parts(each) if command}
     assert RUNS_ON.keys() | ANSWERS.keys() | AWAITED.keys() <= commands, "a reason without its command"
+    elsewhere = {each.name for each in blocks("sh") if each.page not in RUN_PAGES}
+    assert elsewhere <= RUN_ELSEWHERE.keys() | NOT_RUN.keys(), "list its page in RUN_PAGES, or the block in NOT_RUN"
     assert other <= RUN_ELSEWHERE.keys() | NOT_RUN.keys(), "only blocks in `sh` run by themselves"
 
 
@@ -216,7 +250,8 @@ def test_the_tutorial_works_and_so_does_every_other_command(
     prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     reader = Reader(tmp_path, {"8100": str(port), **VALUES}, CommandLine(monkeypatch, capfd))
-    pages = [each for each in blocks("sh") if each.name not in RUN_ELSEWHERE.keys() | NOT_RUN.keys()]
+    skipped = RUN_ELSEWHERE.keys() | NOT_RUN.keys()
+    pages = [each for each in blocks("sh") if each.page in RUN_PAGES and each.name not in skipped]
     settings, *steps = [each for each in pages if each.page == TUTORIAL]
     reader.run(settings)
     sandbox = reader.with_values(block(TUTORIAL, "sh", "order-sync sandbox")).split()

@@ -1,6 +1,7 @@
 """The files that install and run Order Sync agree with each other: lock, Procfile, containers, documentation."""
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -27,6 +28,7 @@ from schemas.events import EventType
 from schemas.status import AttentionReason, CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 from worker.carriers.account import CarrierAccount
 from worker.cli import app
+from worker.config.settings import load
 from worker.domain.lifecycle.alarms import ATTENTION
 from worker.domain.lifecycle.amendment import NOT_CARRIED
 from worker.local.supervisor import procfile
@@ -196,7 +198,6 @@ def test_docker_compose_can_read_the_compose_file(tmp_path: Path) -> None:
     if not shutil.which("docker") or subprocess.run(version_command, capture_output=True, check=False).returncode:
         pytest.skip("there is no docker compose here")
     shutil.copy(ROOT / "docker-compose.yml", tmp_path)
-    (tmp_path / "order-sync.env").touch()
     config = ["docker", "compose", "config", "--quiet"]
     read = subprocess.run(config, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert (read.returncode, read.stderr) == (0, "")
@@ -216,7 +217,7 @@ def test_the_beat_container_writes_its_schedule_to_a_temporary_folder() -> None:
 def test_the_worker_container_has_time_to_finish_its_calls() -> None:
     worker = COMPOSE["services"]["worker"]
     deadline = CarrierAccount.model_fields["deadline"].default
-    assert worker["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
+    assert "REMAP_SIGTERM=SIGQUIT" in " ".join(DOCKERFILE).split()
     assert seconds(worker["stop_grace_period"]) > deadline + 5 + 10
 
 
@@ -233,7 +234,43 @@ def test_a_long_running_container_waits_for_the_migration_and_has_a_health_check
     service = COMPOSE["services"][name]
     assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
     assert service["restart"] == "unless-stopped"
-    assert "healthcheck" in service
+    assert "healthcheck" in service or name == "worker"  # the image has the health check of a worker
+
+
+@pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
+def test_a_container_has_limits_of_its_log_and_of_its_resources(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+    assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
+
+
+@pytest.mark.parametrize("name", ["worker", "web"])
+def test_a_container_that_is_scaled_has_no_name_and_no_port_of_the_host(name: str) -> None:
+    assert COMPOSE["services"][name].keys() & {"container_name", "ports"} == set()
+
+
+@pytest.mark.parametrize("name", ["migrate", *SERVING])
+def test_the_settings_of_a_container_are_valid_with_its_own_secrets(name: str, tmp_path: Path) -> None:
+    values = {
+        "order-sync.toml": '[carriers.borzo]\ntoken = "a-token"\n',
+        "database_url": "postgresql://order_sync:a-password@postgres/order_sync\n",
+        "redis_url": "redis://order-sync:a-password@redis:6379/0\n",
+        "flower_password": "a-password\n",
+    }
+    service = COMPOSE["services"][name]
+    for secret in service["secrets"]:
+        (tmp_path / secret).write_text(values[secret])
+    environment = {key: value.replace("/run/secrets", str(tmp_path)) for key, value in service["environment"].items()}
+    settings = load(environment)
+    assert settings.broker == "redis://order-sync:a-password@redis:6379/0"
+    assert list(settings.accounts) == ([] if name == "flower" else ["borzo"])
+
+
+def test_every_secret_of_a_container_is_a_file_and_is_declared() -> None:
+    used = {each for service in COMPOSE["services"].values() for each in service.get("secrets", [])}
+    assert {name: f"./secrets/{name}" for name in used} == {
+        name: each["file"] for name, each in COMPOSE["secrets"].items()
+    }
 
 
 def test_the_redis_container_persists_everything_and_evicts_nothing() -> None:
@@ -241,36 +278,35 @@ def test_the_redis_container_persists_everything_and_evicts_nothing() -> None:
     assert dict(zip(arguments[1::2], arguments[2::2], strict=True)) == {
         "--appendonly": "yes",
         "--appendfsync": "everysec",
+        "--maxmemory": "768mb",
         "--maxmemory-policy": "noeviction",
         "--save": "",
+        "--aclfile": "/run/secrets/redis.acl",
     }
 
 
-def test_every_port_of_a_container_is_bound_to_the_loopback_address() -> None:
+def test_every_port_of_a_container_is_bound_to_the_loopback_address_until_the_proxy_is_made_public() -> None:
     ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
-    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+    assert [port for port in ports if not port.startswith(("127.0.0.1:", "${PUBLIC_BIND:-127.0.0.1}:"))] == []
+    assert [port for port in ports if "PUBLIC_BIND" in port] == [
+        "${PUBLIC_BIND:-127.0.0.1}:80:80",
+        "${PUBLIC_BIND:-127.0.0.1}:443:443",
+    ]
 
 
 def test_the_image_runs_as_an_unprivileged_user_with_the_locked_packages() -> None:
-    assert [line for line in DOCKERFILE if line.startswith("USER ")] == ["USER order-sync"]
-    assert any("-c requirements.lock" in line for line in DOCKERFILE)
+    assert [line for line in DOCKERFILE if line.startswith("USER ")] == ["USER 10001:10001"]
+    assert sum("--require-hashes" in line for line in DOCKERFILE) == 2
 
 
-def test_the_image_has_no_redis_server() -> None:
-    (line,) = [line for line in DOCKERFILE if "pip install" in line]
-    assert line.split()[-3:] == ["-c", "requirements.lock", "."]
-    assert names_of(RUNNING) & names_of(EXTRAS) == set()
+def test_the_image_names_the_version_of_the_package() -> None:
+    version_label = f'org.opencontainers.image.version="{PROJECT["project"]["version"]}"'
+    assert [line for line in DOCKERFILE if version_label in line] != []
 
 
-def test_the_image_is_built_from_every_file_that_the_package_needs() -> None:
-    """`.dockerignore` excludes everything and includes single names again."""
-    patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
-    included = [pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")]
-    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    project = PROJECT["project"]
-    needed = [project["readme"], *project["license-files"], *wheel["packages"], *wheel["force-include"]]
-    assert patterns[0] == "*"
-    assert [name for name in ["pyproject.toml", "requirements.lock", *needed] if name not in included] == []
+def test_without_a_command_the_image_runs_the_worker_of_the_procfile() -> None:
+    (line,) = [line for line in DOCKERFILE if line.startswith("CMD ")]
+    assert json.loads(line.removeprefix("CMD ")) == shlex.split(PROCFILE["worker"])
 
 
 # --- hooks and decisions ----------------------------------------------------------------------------------------------
@@ -363,9 +399,9 @@ def test_no_file_names_a_machine_or_a_package_host(tracked: list[Path]) -> None:
     assert found == []
 
 
-def test_the_files_of_the_demo_are_not_ignored() -> None:
+def test_the_samples_are_not_ignored() -> None:
     ignored = subprocess.run(
-        ["git", "check-ignore", "worker/local/demo/stores.toml", "docs/order-placed.json", "requirements.lock"],
+        ["git", "check-ignore", "examples/stores.toml", "docs/order-placed.json", "requirements.lock"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""`order-sync up` in an empty folder: it shows no password, and leaves nothing that others can read."""
+"""`order-sync up` and `demo` in an empty folder: they show no password, and leave nothing that others can read."""
 
 import os
 import signal
@@ -15,8 +15,29 @@ from worker.local.supervisor import free_port
 ORDER_SYNC = Path(sys.executable).parent / "order-sync"
 
 
-def run_up(folder: Path, **settings: str) -> str:
+def read_by_a_shell(path: Path) -> dict[str, str]:
+    """Read the file with the addresses in another shell; return its variables."""
+    assert path.stat().st_mode & 0o777 == 0o600
+    command = ["sh", "-c", '. "$1"; env | grep ^ORDER_SYNC_', "sh", str(path)]
+    shown = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True).stdout
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+def run_up(folder: Path, while_running: Callable[[], object] = lambda: None, **settings: str) -> str:
     """Run `up` until everything is started, and end it; return what it wrote."""
+    return run("up", folder, while_running, until="Press Ctrl-C", code=0, **settings)
+
+
+def run(
+    command: str,
+    folder: Path,
+    while_running: Callable[[], object] = lambda: None,
+    *,
+    until: str,
+    code: int,
+    **settings: str,
+) -> str:
+    """Run a command until it has written a text, and end it; return what it wrote. It must end with this exit code."""
     variables = {
         "WEB_ADDRESS": f"127.0.0.1:{free_port()}",
         "DESK_ADDRESS": f"127.0.0.1:{free_port()}",
@@ -30,7 +51,7 @@ def run_up(folder: Path, **settings: str) -> str:
         **{f"ORDER_SYNC_{key}": value for key, value in variables.items()},
     }
     with subprocess.Popen(
-        [ORDER_SYNC, "up"],
+        [ORDER_SYNC, command],
         umask=0o022,
         cwd=folder,
         env=environ,
@@ -42,25 +63,40 @@ def run_up(folder: Path, **settings: str) -> str:
         written = []
         for line in process.stdout:
             written.append(line)
-            if "Press Ctrl-C" in line:
+            if until in line:
+                while_running()
                 process.send_signal(signal.SIGTERM)
                 break
         written += process.stdout
-    assert process.returncode == 0, written
+    assert process.returncode == code, written
     return "".join(written)
 
 
 def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -> None:
-    shown = run_up(tmp_path)
+    chosen: dict[str, str] = {}
+    shown = run_up(tmp_path, lambda: chosen.update(read_by_a_shell(tmp_path / "var" / "settings.sh")))
     (line,) = [line for line in shown.splitlines() if line.startswith("Redis")]
     assert line.startswith("Redis   redis://default:***@127.0.0.1:")
     names = [line.partition(" ")[0] for line in shown.splitlines()]
-    assert names[names.index("Redis") :][:6] == ["Redis", "Web", "Desk", "Flower", "Logs", "Press"]
-    created = [tmp_path / "var", *(tmp_path / "var").rglob("*")]
-    assert {"order-sync.db", "up.lock", "redis.conf", "log"} <= {path.name for path in created}
+    assert names[names.index("Redis") :][:7] == ["Redis", "Web", "Desk", "Flower", "Logs", "Use", "Press"]
+    for name in ("Web", "Desk", "Flower"):
+        assert f"{name:8}http://{chosen[f'ORDER_SYNC_{name.upper()}_ADDRESS']}" in shown.splitlines()
+    assert line.partition("@")[2] == chosen["ORDER_SYNC_REDIS_URL"].partition("@")[2]
+    check_private(tmp_path, "order-sync.db", "up.lock", "redis.conf", "log")
+
+
+def check_private(folder: Path, *names: str) -> None:
+    """Check that files with these names were created, and that nothing is readable for others."""
+    created = [folder / "var", *(folder / "var").rglob("*")]
+    assert {*names} <= {path.name for path in created}
     modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in created}
     readable = [path.name for path in created if path.stat().st_mode & 0o077]
     assert (modes, readable) == ({True: 0o700, False: 0o600}, [])
+
+
+def test_what_the_demo_creates_belongs_to_its_owner_alone(tmp_path: Path) -> None:
+    run("demo", tmp_path, until="Starting", code=130)
+    check_private(tmp_path, "demo.lock")
 
 
 def test_up_shows_no_password_of_a_configured_redis(

@@ -19,6 +19,7 @@ LEFT_OUT = shutil.ignore_patterns(".*", "var", "dist", "__pycache__")
 PASSED, FAILED = 0, 1
 """Exit codes of pytest; any other code means that it could not run the tests."""
 SECONDS = 600
+THOROUGH = ("--hypothesis-profile", "thorough")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def load() -> list[Mutant]:
 
 def run_tests(root: Path, tests: tuple[str, ...]) -> int:
     """Run tests of the tree at `root` until one fails; return pytest's exit code."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *THOROUGH, *tests]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False

@@ -18,13 +18,13 @@ from worker.config.settings import load
 from worker.container import Container
 from worker.database import accounts, deliveries, leases
 from worker.database.search import Filter, search
-from worker.local import demo
 from worker.local.demo.orders import placed
+from worker.local.samples import sample_file
 from worker.local.supervisor import Supervisor
 from worker.services import sweep
 
 CARRIERS = {
-    "STORES_FILE": str(Path(demo.__file__).parent / "stores.toml"),
+    "STORES_FILE": str(sample_file("stores.toml")),
     "CARRIERS__CERVO__TOKEN": "sandbox-cervo-token",
     "CARRIERS__BORZO__TOKEN": "sandbox-borzo-token",
     "CARRIERS__BORZO__CALLBACK_SECRET": "sandbox-borzo-secret",

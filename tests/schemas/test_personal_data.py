@@ -33,7 +33,7 @@ def outcome(raw: dict[str, Any]) -> Message | MalformedError:
 
 
 @pytest.mark.quirk("X-15")
-@settings(max_examples=600)
+@settings(max_examples=6 * settings().max_examples)
 @given(field=st.sampled_from(FIELDS), value=UNFIT)
 def test_no_reason_for_a_refusal_contains_personal_data(field: tuple[dict[str, Any], str, str], value: object) -> None:
     order, schema, path = field

@@ -31,6 +31,7 @@ from worker.database.tables import ACCOUNT, CALLBACK, DELIVERY, EVENT, MESSAGE, 
 from worker.domain.delivery import Delivery
 from worker.http.gateway import Gateway
 from worker.local.demo.orders import Sample, cancelled, message, placed
+from worker.local.samples import sample_file
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
 from worker.resilience.rate_limiter import RateLimiter
@@ -42,7 +43,7 @@ from worker.web import create_web_app
 START = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 ORIGIN = "http://127.0.0.1:8100"
 PUBLIC = "http://127.0.0.1:8000"
-STORES = Path(container.__file__).parent / "local" / "demo" / "stores.toml"
+STORES = sample_file("stores.toml")
 STORE_OF = {"cervo": "34", "borzo": "21"}
 """Shops of the demonstration that have this carrier alone."""
 ENVIRONMENT = {

@@ -5,6 +5,8 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Barrier
+from typing import Any, cast
 
 import pytest
 from redis.exceptions import ConnectionError as RedisUnavailable
@@ -16,6 +18,7 @@ from worker.database.database import Database
 from worker.domain.trouble import Action, Severity, Trouble
 from worker.http.call import CallClass
 from worker.resilience.circuit_breaker import FAILURES
+from worker.services.system_health import SystemHealth
 
 SECOND = timedelta(seconds=1)
 
@@ -240,6 +243,23 @@ def test_a_shared_clock_that_cannot_be_read_shows_the_database_as_unavailable(si
     assert [each.key for each in replace(simulation.container.troubles, health=health).find()] == [
         "database_unavailable"
     ]
+
+
+def test_a_redis_that_hangs_is_waited_for_once(simulation: Simulation) -> None:
+    both = Barrier(2, timeout=60)
+
+    class Hanging:
+        def lags(self, _: datetime) -> None:
+            both.wait()
+            raise ConnectionError
+
+        def statuses(self, _: str) -> None:
+            both.wait()
+
+    container, hanging = simulation.container, cast("Any", Hanging())
+    health = SystemHealth(container.database, hanging, hanging, ("cervo",), container.clock)
+    state = health.measure()
+    assert (state.lags, state.breakers, state.stored is None) == (None, {"cervo": None}, False)
 
 
 def test_a_final_delivery_needs_nobody_although_its_carrier_is_paused(simulation: Simulation) -> None:

@@ -17,7 +17,7 @@ STORES = {"1": "34", "2": "21", "3": "17"}
 ACCOUNT_OR_ID = re.compile(r"cervo|borzo|deliverit|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Sent = dict[str, list[tuple[Any, Any]]]
 SHOWN = re.compile(rf"(({ACCOUNT_OR_ID.pattern}|[123])(, |$))*")
-UNSEEN = {"timers.sweep", "events.publish", "maintenance.purge"}
+UNSEEN = {"timers.sweep", "events.publish", "maintenance.purge", "webhooks.deliver"}
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import fakeredis
@@ -22,8 +22,8 @@ from worker.database import callbacks, deliveries
 from worker.database.callbacks import StoredCallback
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery
-from worker.local import demo
 from worker.local.demo.orders import Sample, placed
+from worker.local.samples import sample_file
 from worker.web import count_answers, create_web_app
 from worker.web.operators import create_desk_app
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 ENVIRONMENT = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "BROKER_URL": "memory://",
-    "STORES_FILE": str(Path(demo.__file__).parent / "stores.toml"),
+    "STORES_FILE": str(sample_file("stores.toml")),
     "CARRIERS__CERVO__TOKEN": "sandbox-cervo-token",
     "CARRIERS__BORZO__TOKEN": "sandbox-borzo-token",
     "CARRIERS__BORZO__CALLBACK_SECRET": SECRET,
@@ -52,7 +52,8 @@ class Edge:
     """A web app and its container."""
 
     def __init__(self, database_url: str, **environment: str) -> None:
-        wanted = {**ENVIRONMENT, "DATABASE_URL": database_url, **environment}
+        # Not the settings of a user who works in the repository.
+        wanted = {"CONFIG": os.devnull, **ENVIRONMENT, "DATABASE_URL": database_url, **environment}
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
         self.app = create_app(settings)
         self.redis: Any = fakeredis.FakeRedis()

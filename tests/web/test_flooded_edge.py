@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +26,8 @@ NEXT_CENTURY = datetime(2101, 1, 1, tzinfo=UTC)
 FILES = 512
 """The files that the web process may open, fewer than the connections that it gets."""
 STRANGERS = 3 * FILES
+BACKLOG = 16
+"""The connections to both ports that may wait to be accepted. Beyond that, the kernel delays each one by seconds."""
 WEB = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES}))
@@ -72,6 +74,15 @@ async def _post(port: int) -> int:
         return answer.status_code
 
 
+async def _be_accepted(port: int) -> None:
+    """Wait until the process has accepted the connections to a port so far."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: edge.example\r\nConnection: close\r\n\r\n")
+    with suppress(OSError):
+        await reader.read()
+    writer.close()
+
+
 async def _flood(ports: tuple[int, int]) -> int:
     """Open the connections of strangers to both ports; return the status of a carrier's callback meanwhile."""
     opened = []
@@ -79,6 +90,8 @@ async def _flood(ports: tuple[int, int]) -> int:
         _, writer = await asyncio.open_connection("127.0.0.1", ports[number % 2])
         writer.write(UNFINISHED[number % len(UNFINISHED)])
         opened.append(writer)
+        if number % BACKLOG >= BACKLOG - 2:
+            await _be_accepted(ports[number % 2])
     status = await _post(ports[0])
     for writer in opened:
         writer.transport.abort()

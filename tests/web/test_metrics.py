@@ -23,13 +23,14 @@ from tests.web.edge import NOW, Edge, sample
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers.port import Callback
-from worker.database import accounts, callbacks, carrier_calls, deliveries, leases, retention
+from worker.database import accounts, callbacks, carrier_calls, deliveries, leases, retention, subscribers
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.database.search import Filter, search
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Event
 from worker.domain.lifecycle import snapshot
+from worker.domain.subscriber import BlockedKey, Subscriber
 from worker.http.call import CallClass, Operation, Verdict
 from worker.local.demo.orders import placed
 from worker.resilience.circuit_breaker import CircuitBreaker
@@ -53,16 +54,20 @@ EXIST = {
     "order_sync_deliveries": 15,
     "order_sync_events_unsent": 1,
     "order_sync_metrics_up": 5,
-    "order_sync_order_requests_total": 20,
+    "order_sync_order_requests_total": 26,
     "order_sync_orders_ended_total": 20,
     "order_sync_orders_received_total": 1,
     "order_sync_orders_rejected_total": 23,
     "order_sync_outbox_age_seconds": 1,
-    "order_sync_queue_depth": 11,
+    "order_sync_queue_depth": 12,
     "order_sync_rate_left": 3,
     "order_sync_read_age_seconds": 3,
     "order_sync_step_overdue_seconds": 19,
     "order_sync_stream_lag_seconds": 1,
+    "order_sync_subscriber_blocked": 1,
+    "order_sync_subscriber_disabled": 1,
+    "order_sync_subscriber_lag_seconds": 1,
+    "order_sync_subscriber_requests_total": 2,
     "order_sync_sweep_age_seconds": 1,
     "order_sync_time_to_door_seconds_bucket": 30,
     "order_sync_time_to_door_seconds_count": 3,
@@ -70,17 +75,21 @@ EXIST = {
     "order_sync_time_to_pickup_seconds_bucket": 30,
     "order_sync_time_to_pickup_seconds_count": 3,
     "order_sync_time_to_pickup_seconds_sum": 3,
-    "order_sync_troubles": 35,
+    "order_sync_troubles": 36,
     "order_sync_unknown_outcome_age_seconds": 3,
     "order_sync_write_backs_waiting": 1,
 }
-"""How many series each metric has in an empty deployment with one account of each carrier."""
+"""How many series each metric has in an empty deployment with one account of each carrier and one subscriber."""
+
+KITCHEN = Subscriber("kitchen", "https://kitchen.example", (), ("whsec_",), 1000, NOW)
+"""A subscriber that gets the events after the thousandth."""
 
 
 @pytest.fixture
 def edge(edge: Edge) -> Edge:
     client = fakeredis.FakeRedis(server=fakeredis.FakeServer())
     edge.rebuild(breaker=CircuitBreaker(client), rate_limiter=RateLimiter(client))
+    edge.container.database.write(subscribers.add, KITCHEN)
     return edge
 
 
@@ -355,3 +364,18 @@ def test_a_check_that_hangs_delays_no_other_check_and_is_not_started_again() -> 
     ended.set()
     assert [(type(each["hangs"]), each["answers"]) for each in found] == [(TimeoutError, "in time")] * 3
     assert (run_all(checks, 30)["hangs"], len(started)) == ("late", 1)
+
+
+def test_a_subscriber_that_does_not_accept_its_events_is_measured(edge: Edge) -> None:
+    before = series(edge, zero=True)
+    behind = replace(KITCHEN, accepted=7, failed=3, disabled_at=NOW)
+    edge.container.database.write(subscribers.save, behind)
+    row = BlockedKey("a delivery", 1, NOW - timedelta(seconds=90), NOW, "HTTP 500")
+    edge.container.database.write(subscribers.block, "kitchen", row)
+    assert changed(edge, before) == {
+        "order_sync_subscriber_blocked subscriber=kitchen": 1,
+        "order_sync_subscriber_disabled subscriber=kitchen": 1,
+        "order_sync_subscriber_lag_seconds subscriber=kitchen": 90,
+        "order_sync_subscriber_requests_total result=accepted subscriber=kitchen": 7,
+        "order_sync_subscriber_requests_total result=failed subscriber=kitchen": 3,
+    }

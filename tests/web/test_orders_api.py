@@ -27,6 +27,7 @@ from worker.database.tables import DELIVERY as DELIVERY_TABLE
 from worker.database.tables import MESSAGE
 from worker.domain.delivery import Delivery
 from worker.web.bodies import RequestBodies
+from worker.web.events import EventsEndpoint
 from worker.web.orders import OrdersApi
 
 Make = Callable[..., Edge]
@@ -126,6 +127,31 @@ def test_an_order_has_the_same_effect_as_its_message_on_the_bus(platform: Platfo
             connection.execute(table.delete())
     platform.edge.container.ingest.store_documents([("1-0", json.dumps(event()).encode())])
     assert (platform.events(), platform.delivery().order) == before
+
+
+TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "shop=17"}
+OTHER_TRACE = {"traceparent": "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+
+
+def traces(platform: Platform) -> list[tuple[str | None, str | None]]:
+    return [(each["traceparent"], each["tracestate"]) for each in platform.events()]
+
+
+def test_the_trace_of_a_request_is_that_of_its_order(platform: Platform) -> None:
+    platform.place(order(), **TRACE)
+    assert traces(platform) == [tuple(TRACE.values())]
+    assert platform.place(order(), **OTHER_TRACE) == ACCEPTED  # the same order in another trace is still a repeat
+    assert traces(platform) == [tuple(TRACE.values())]
+
+
+def test_the_trace_of_a_document_comes_before_that_of_its_request(platform: Platform) -> None:
+    platform.place(event(**OTHER_TRACE), EVENT_TYPE, **TRACE)
+    assert traces(platform) == [(OTHER_TRACE["traceparent"], None)]
+
+
+def test_an_invalid_trace_of_a_request_counts_as_none(platform: Platform) -> None:
+    platform.place(order(), traceparent="00-zz", tracestate="shop=17")
+    assert traces(platform) == [(None, None)]
 
 
 def test_the_answer_names_the_address_of_the_delivery(platform: Platform) -> None:
@@ -256,7 +282,8 @@ def test_a_body_that_is_too_large_is_refused(platform: Platform) -> None:
 def impatient(edge: Edge, bodies: RequestBodies) -> Starlette:
     container = edge.container
     keys, count = container.settings.sources_by_key, lambda _path, _status: None
-    return Starlette(routes=OrdersApi(keys, container.order_requests, NO_DEFAULTS, count, bodies).routes())
+    read_events = EventsEndpoint(container.event_feed).read
+    return Starlette(routes=OrdersApi(keys, container.order_requests, NO_DEFAULTS, read_events, count, bodies).routes())
 
 
 @pytest.mark.fault("F-45")

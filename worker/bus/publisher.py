@@ -6,7 +6,7 @@ this entry, the guard is ignored.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,12 +104,12 @@ class Publisher:
             return ""
         return _place(info.get("max-deleted-entry-id", b"0-0"))
 
-    def published_after(self, database: str, place: str) -> list[PublishedEvent]:
+    def published_after(self, database: str, place: str, examined: int | None = EXAMINED) -> list[PublishedEvent]:
         """Return the events after the id `place`: for each key, only the last event that this database has published.
 
-        Only the newest `EXAMINED` entries are examined.
+        Only the newest `examined` entries are examined; None means all.
         """
-        entries: Any = self._redis.xrevrange(self._stream, min=_entry_id(place), count=EXAMINED)
+        entries: Any = self._redis.xrevrange(self._stream, min=_entry_id(place), count=examined)
         found = {identity: event for identity, fields in entries if (event := _read_event(fields))}
         found.pop(_entry_id(place).encode(), None)
         if not found:
@@ -137,6 +137,11 @@ class Publisher:
         except (redis.ConnectionError, ResponseError):
             self._redis.ping()  # raises if the server is unreachable; otherwise an event caused the error
             return self._publish_halves(database, events, newest)
+
+    def forget(self, database: str, keys: Collection[str]) -> None:
+        """Remove the guards of keys, so that events which were published are published again."""
+        if keys:
+            self._redis.delete(*(self._guard(database, key) for key in keys))
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         keys = [self._stream, *(self._guard(database, event.key) for event in events)]

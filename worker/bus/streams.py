@@ -124,6 +124,11 @@ class Bus:
             if "BUSYGROUP" not in str(error):
                 raise
 
+    def read_again(self) -> None:
+        """Let the group read the whole orders stream again, also what it has acknowledged."""
+        self.create_group()
+        self._redis.xgroup_setid(self.orders, GROUP, "0")
+
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         """Acknowledge entries that are stored."""
         if entries:
@@ -187,22 +192,19 @@ class Bus:
     def remove_orders(self, pattern: re.Pattern[bytes]) -> int:
         """Remove the messages that match a pattern and that every group has acknowledged; return their number."""
         needed = self._first_needed(self.orders)
-        if needed is None:
-            return 0  # nobody has read the stream yet
-        entries = self._entries_before(self.orders, "{}-{}".format(*needed))
-        found = [key for key, fields in entries if any(pattern.search(value) for value in fields.values())]
-        return self._remove(self.orders, found)
+        return 0 if needed is None else self._remove(self.orders, pattern, needed)  # without a group, nobody has read
 
-    def remove_events(self, stream_ids: Sequence[str]) -> int:
-        """Remove the entries of events that every group has acknowledged; return their number."""
-        needed, ids = self._first_needed(self.events), map(_order, stream_ids)
-        found = ["{}-{}".format(*each) for each in ids if needed is None or each < needed]
-        return self._remove(self.events, found)
+    def remove_events(self, pattern: re.Pattern[bytes]) -> int:
+        """Remove the events that match a pattern and that every group has acknowledged; return their number.
+
+        All entries are examined, because an event that was published again is on the stream twice.
+        """
+        return self._remove(self.events, pattern, self._first_needed(self.events))
 
     def _entries_before(self, stream: str, end: str) -> Iterator[tuple[str, Fields]]:
-        """Yield the entries before an id, the oldest first."""
+        """Yield the entries up to the end of a range, the oldest first."""
         after = "-"
-        while page := cast("list[Any]", self._redis.xrange(stream, after, f"({end}", count=PAGE_SIZE)):
+        while page := cast("list[Any]", self._redis.xrange(stream, after, end, count=PAGE_SIZE)):
             yield from ((_text(identity), fields) for identity, fields in page)
             after = f"({_text(page[-1][0])}"
 
@@ -215,7 +217,10 @@ class Bus:
         millis, number = _order(self._oldest_of_group(stream, group))
         return (millis, number) if group["pending"] else (millis, number + 1)
 
-    def _remove(self, stream: str, ids: Sequence[str]) -> int:
+    def _remove(self, stream: str, pattern: re.Pattern[bytes], needed: tuple[int, int] | None) -> int:
+        """Remove the entries that match a pattern, before the first one that is needed; return their number."""
+        entries = self._entries_before(stream, "({}-{}".format(*needed) if needed else "+")
+        ids = [key for key, fields in entries if any(pattern.search(value) for value in fields.values())]
         starts = range(0, len(ids), PAGE_SIZE)
         return sum(int(self._redis.xdel(stream, *ids[start : start + PAGE_SIZE])) for start in starts)
 
@@ -262,13 +267,14 @@ class Bus:
         The worst fault is the eviction of keys, which loses queues and streams.
         """
         try:
-            config = {**self._redis.config_get("maxmemory-policy"), **self._redis.config_get("appendonly")}
+            # Not CONFIG, which a managed server forbids.
+            info: Any = {**self._redis.info("memory"), **self._redis.info("persistence")}
         except RedisError:
-            return []  # a managed server may forbid CONFIG; then its settings are not checked
-        faults = []
-        if config.get("maxmemory-policy", "noeviction") != "noeviction":
-            faults.append(f"maxmemory-policy is {config['maxmemory-policy']}, it must be noeviction")
-        if config.get("appendonly") == "no":
+            return []
+        faults, policy = [], info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            faults.append(f"maxmemory-policy is {policy}, it must be noeviction")
+        if info.get("aof_enabled") == 0:
             faults.append("appendonly is no: a restart of Redis loses what is on the bus")
         return faults
 

@@ -30,6 +30,16 @@ class CarrierAccount(ApiAccount):
     hours: Hours = ""
     """When couriers come for a pickup, by the store's clock, such as `11:00-22:00`; empty means at any time."""
 
+    @property
+    def money(self) -> tuple[str, ...]:
+        """What `order-sync check` says about the settings that may cost money."""
+        return ()
+
+    @property
+    def risks(self) -> tuple[str, ...]:
+        """What `order-sync check` warns of."""
+        return ()
+
     def reaches(self, postal_code: str) -> bool:
         """Return whether the couriers serve a postal code.
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="order-sync",
     help="Order Sync: exactly one courier for each order, and everybody knows where the food is.",
-    epilog="An error is one line; --debug shows the traceback.",
+    epilog="Begin with `order-sync demo` or `order-sync init`. An error is one line; --debug shows the traceback. "
+    "Documentation: https://github.com/order-sync/order-sync/tree/main/docs",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -98,7 +98,7 @@ def hold(*, by: str = By, reason: str = Published, as_json: bool = Json) -> None
 
 @carriers.command("release")
 def release(*, by: str = By, reason: str = Why, yes: bool = Yes, as_json: bool = Json) -> None:
-    """Send creates again. If the database has lost commits, look for lost couriers first (docs/reliability.md)."""
+    """Send creates again. If the database has lost commits, look for lost couriers first."""
     from worker.database import accounts
 
     services = open_container()

@@ -28,9 +28,6 @@ from worker.cli.base import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from schemas.stores import Store
     from worker.container import Container
     from worker.database.inbox import DeadLetter
 
@@ -124,6 +121,7 @@ def _waiting(services: "Container", letter_id: str) -> "DeadLetter":
 def load_stores(file: Path, *, by: str = By, reason: str = Why, as_json: bool = Json) -> None:
     """Load a store directory into the database, and continue the orders that wait for a store."""
     from worker.config.settings import read_stores
+    from worker.domain.setup import without_account
 
     services, loaded = open_container(), read_stores(file)
     waiting = services.operations.load_stores(loaded, operator(by, reason))
@@ -131,14 +129,6 @@ def load_stores(file: Path, *, by: str = By, reason: str = Why, as_json: bool = 
     report(text, {"loaded": len(loaded), "continued": waiting}, as_json=as_json)
     for line in without_account(loaded, services.settings.accounts):
         complain(line)
-
-
-def without_account(known: "Mapping[str, Store]", accounts: "Collection[str]") -> list[str]:
-    """Return one line for each store that lists a carrier for which no account is configured."""
-    missing = {key: [name for name in shop.carriers if name not in accounts] for key, shop in sorted(known.items())}
-    return [
-        f"store {key} names carriers without an account: {', '.join(names)}" for key, names in missing.items() if names
-    ]
 
 
 @stores.command("list")

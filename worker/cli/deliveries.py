@@ -1,8 +1,6 @@
-"""Commands that list deliveries and write events, and the search for the delivery that a command is about."""
+"""The command that lists deliveries, and the search for the delivery that a command is about."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
-import json
-import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +20,6 @@ from worker.cli.base import (
     time_left,
     when,
     write_json,
-    write_text,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from worker.domain.carrier_terms import TermsByAccount
     from worker.domain.delivery import Delivery
 
-FOLLOW_SECONDS = 0.5
 Name = typer.Argument(
     metavar="ID", help="The id of the delivery or of its order, the carrier's id of it, or our number or tag."
 )
@@ -157,30 +153,3 @@ def one_delivery(services: "Container", name: str, *, by_phone: bool = False) ->
             complain(f"{each.id}  order {each.order.order_id}  from {each.source}  {each.status.value}")
         raise typer.Exit(1)
     return found[0]
-
-
-@app.command(rich_help_panel=LOOK)
-def events(
-    *,
-    follow: bool = typer.Option(False, "--follow", help="Keep writing new events."),
-    order: str = typer.Option("", help="Only events of this order."),
-    since: str = typer.Option("", help="Only events since this time: RFC 3339, or an age such as 30m, 2h or 1d."),
-) -> None:
-    """Write the recorded events, one JSON document a line."""
-    from worker.database import outbox
-
-    services = open_container()
-    database = services.database
-    earliest = moment(since, services.clock()) if since else None
-    position = 0
-    while True:
-        keys = database.read(outbox.event_keys, order) if order else None
-        found = database.read(outbox.events, keys=keys, after=position)
-        for position, body in found:  # noqa: B007 - the next read starts at the last position
-            if earliest is None or datetime.fromisoformat(json.loads(body)["time"]) >= earliest:
-                write_text(body)
-        if found:
-            continue
-        if not follow:
-            return
-        time.sleep(FOLLOW_SECONDS)

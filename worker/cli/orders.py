@@ -1,4 +1,4 @@
-"""The command that places an order, and the reading of an order from a file."""
+"""The commands that put an order or a test event on the bus, and the reading of an order from a file."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import json
@@ -9,11 +9,17 @@ from uuid import uuid4
 
 import typer
 
-from worker.cli.base import RUN, Json, app, fail, open_container, report
+from schemas.events import TEST_SOURCE, TEST_SUBJECT, EventType
+from schemas.status import DeliveryStatus
+from worker.cli.base import RUN, Json, app, fail, open_container, report, write_text
 
 if TYPE_CHECKING:
     from schemas.messages import Message
     from worker.container import Container
+
+Kind = typer.Option(EventType.STATUS_CHANGED, "--type", help="The type of the event.")
+Status = typer.Option(None, help="The status of the delivery; by default that of a sample.")
+Source = typer.Option("platform", help="The platform of the order.")
 
 
 @app.command(rich_help_panel=RUN)
@@ -27,6 +33,37 @@ def place(
     parse(found, file, services)  # a fault is reported here, before the message can become a dead letter
     entry = services.bus.add_order(json.dumps(found, ensure_ascii=False))
     report(entry, {"entry": entry, "message_id": found.get("id")}, as_json=as_json)
+
+
+@app.command(rich_help_panel=RUN)
+def send_test_event(
+    *,
+    kind: EventType = Kind,
+    status: DeliveryStatus | None = Status,
+    source: str = Source,
+    as_json: bool = Json,
+) -> None:
+    """Send a test event to every subscriber, about an order `test` that does not exist."""
+    if status is not None and not kind.startswith("delivery."):
+        fail(f"an event {kind} has no status")
+    identity = open_container().sample_events.send(kind, status, source)
+    about = {"id": identity, "type": kind, "source": TEST_SOURCE, "subject": TEST_SUBJECT}
+    report(f"{identity} {kind} from {TEST_SOURCE}", about, as_json=as_json)
+
+
+@app.command("sample-order", rich_help_panel=RUN)
+def write_sample_order(
+    *,
+    order_id: str = typer.Option("2011", "--id", help="The order's id; each id is one order."),
+    store: str = typer.Option("17", help="A store of the sample stores.toml: 17, 21 or 34."),
+    notes: str = typer.Option("", help="The customer's notes; at the sandbox, sandbox:SCRIPT chooses what happens."),
+) -> None:
+    """Write a sample order, for `order-sync place -`, or for a file to send from your platform."""
+    from worker.local.demo.orders import CUSTOMERS, sample_order
+
+    if store not in CUSTOMERS:
+        fail(f"there is no sample customer near the store {store}, only near {', '.join(CUSTOMERS)}", 2)
+    write_text(json.dumps(sample_order(order_id, store, notes), indent=2, ensure_ascii=False))
 
 
 def message_in(file: str) -> dict[str, Any]:

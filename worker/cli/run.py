@@ -7,25 +7,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
-from worker.cli.base import RUN, Json, advice_on, app, console, fail, open_container, report, write_json
+from worker.cli.base import RUN, Json, app, console, fail, open_container, report, write_json
+from worker.cli.check import check_redis
 from worker.errors import SettingsError
 from worker.folders import make_private, write_private
 
 if TYPE_CHECKING:
-    from worker.bus.streams import Bus
     from worker.config.settings import Settings
-    from worker.container import Container
     from worker.local.supervisor import Supervisor
 
 CALL_GRACE_SECONDS = 15.0
@@ -33,6 +28,11 @@ CALL_GRACE_SECONDS = 15.0
 
 Then `up` kills the worker.
 """
+UP_SETTINGS = Path("var/settings.sh")
+"""The file with the addresses that `up` has chosen, for other shells."""
+NO_CARRIER = (
+    "no carrier is configured: `order-sync init` writes settings to start with, or set ORDER_SYNC_CARRIERS__<NAME>__..."
+)
 FLOWER_OPTIONS = (
     "--read_only",
     "--tasks_columns=name,args,state,exception,received,runtime,worker,uuid",
@@ -40,7 +40,7 @@ FLOWER_OPTIONS = (
     "--max_tasks=10000",  # Flower answers no request while it saves its tasks
     "--state_save_interval=60000",  # milliseconds
 )
-"""What Flower shows and keeps; docs/operating.md explains it."""
+"""What Flower shows and keeps; the page on operating explains it."""
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db", rich_help_panel=RUN)
@@ -98,6 +98,7 @@ def up() -> None:
         except KeyboardInterrupt:
             console.print("Stopping; waiting for running calls. Press Ctrl-C again to stop at once.")
         finally:
+            UP_SETTINGS.unlink(missing_ok=True)
             if not settings.redis_url:
                 REDIS_URL_FILE.unlink(missing_ok=True)
 
@@ -106,25 +107,28 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     from worker.config.redis_url import RedisUrl
     from worker.config.settings import REDIS_URL_FILE
     from worker.database.database import Database
-    from worker.local.supervisor import read_tail, start_redis
+    from worker.local.supervisor import read_tail, start_redis, write_variables
 
     if not settings.accounts:
-        raise SettingsError("no carrier is configured: ORDER_SYNC_CARRIERS__<NAME>__..., see README.md")
+        raise SettingsError(NO_CARRIER)
     url = settings.redis_url or start_redis(supervisor, Path("var/redis"))
     if not settings.redis_url:
         write_private(REDIS_URL_FILE, url)
     web, flower = _free_address(settings.web_address), _free_address(settings.flower_address)
     desk = _free_address(settings.desk_address, taken=web)
     chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "DESK_ADDRESS": desk, "FLOWER_ADDRESS": flower}
-    supervisor.environ = {**supervisor.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
+    variables = {f"ORDER_SYNC_{key}": value for key, value in chosen.items()}
+    supervisor.environ = {**supervisor.environ, **variables}
     _wait_and_check_redis(url)
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
+    write_variables(UP_SETTINGS, variables)
     console.print(f"Redis   {RedisUrl.parse(url).masked}")
     for name, address in {"Web": web, "Desk": desk, "Flower": flower}.items():
         console.print(f"{name:8}http://{address}")
     console.print(f"Logs    {supervisor.logs}/")
+    console.print(f"Use     . {UP_SETTINGS}   in another shell, for programs that need these addresses")
     console.print("Press Ctrl-C to stop everything.")
     while True:
         for name in supervisor.watch():
@@ -153,18 +157,8 @@ def _wait_and_check_redis(url: str) -> None:
     from worker.local.supervisor import wait_for
 
     wait_for(url)  # its settings can be checked only once it answers
-    note = _check_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries"))
-    if note:
-        console.print(f"Redis: {note}", style="yellow")
-
-
-def _check_redis(bus: "Bus") -> str:
-    """Return the faults in the settings of Redis as text. Raises SettingsError if Redis evicts keys."""
-    bus.ping()
-    faults = bus.faults()
-    if any("noeviction" in fault for fault in faults):
-        raise SettingsError(f"{faults[0]}: Redis would lose the streams when it is full")
-    return "; ".join(faults)
+    for fault in check_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries")):
+        console.print(f"Redis: {fault}", style="yellow")
 
 
 @app.command(rich_help_panel=RUN)
@@ -182,125 +176,6 @@ def sandbox(
     console.print(f"The four APIs answer at http://{host}:{port}; http://{host}:{port}/sandbox describes them.")
     config = SandboxConfig(step=step, latency=latency, seed=seed, borzo_callback_url=borzo_callback or None)
     serve(host, port, config)
-
-
-@app.command(rich_help_panel=RUN)
-def check(
-    *,
-    notify: bool = typer.Option(False, "--notify", help="Also send a message to every notification channel."),
-    as_json: bool = Json,
-) -> None:
-    """Check the settings, database, Redis, broker, journal folder, stores, accounts, callbacks and the platform."""
-    services = open_container()
-    found = [_try(name, part, as_json=as_json) for name, part in _first_parts(services).items()]
-    if found[0]:
-        found.append(_try("stores", partial(_check_stores, services), as_json=as_json))
-    others = {**_other_systems(services), **(_channels(services) if notify else {})}
-    found += [_try(name, part, as_json=as_json) for name, part in others.items()]
-    raise typer.Exit(0 if all(found) else 1)
-
-
-Check = Callable[[], str | None]
-"""Checks a part, and returns a note about it. Raises an error if the part does not work."""
-
-
-def _first_parts(services: "Container") -> dict[str, Check]:
-    from worker.runtime import broker
-
-    return {
-        "database": lambda: services.database.ping(),  # noqa: PLW0108 - constructed when it is called
-        "redis": lambda: _check_redis(services.bus),
-        "broker": partial(broker.ping, services.app),
-        "journal": partial(_check_folder, services.settings.journal_folder),
-    }
-
-
-def _other_systems(services: "Container") -> dict[str, Check]:
-    accounts = services.settings.accounts
-    carriers = {f"carrier {name}{_way(services, name)}": partial(_probe, services, name) for name in accounts}
-    callbacks = {f"callbacks {name}": partial(_check_callbacks, services, name) for name in _with_kinds(services)}
-    platform = {f"platform{_way(services, 'ordering')}": partial(_check_platform, services)}
-    return {**carriers, **callbacks, **(platform if services.settings.ordering.base_url else {})}
-
-
-def _channels(services: "Container") -> dict[str, Check]:
-    title, body = "A test message of Order Sync", "Messages about troubles arrive here."
-    return {f"notify {name}": partial(each.send, title, body) for name, each in services.notifiers.items()}
-
-
-def _try(name: str, check: Check, *, as_json: bool) -> bool:
-    """Check a part and write the result; return whether the part works."""
-    error: Exception | None = None
-    note: str | None = None
-    try:
-        note = check()
-    except Exception as raised:  # noqa: BLE001 - a check reports every error
-        error = raised
-        first_line = (str(error).splitlines() or [""])[0]
-        advice = f" ({found})" if (found := advice_on(error)) else ""
-        note = f"{type(error).__name__} {first_line}{advice}"
-    if as_json:
-        write_json({"part": name, "works": error is None, "note": note})
-    else:
-        result = Text("failed  ", "red") if error else Text("ok      ", "green")
-        console.print(result, f"{name}{f': {note}' if note else ''}", sep="")
-    return error is None
-
-
-def _check_folder(folder: Path) -> None:
-    make_private(folder)
-    with TemporaryFile(dir=folder):
-        pass
-
-
-def _check_stores(services: "Container") -> str:
-    """Return the stores that list carriers without an account, as text.
-
-    Raises SettingsError if none of a store's carriers has an account.
-    """
-    from worker.cli.dead_letters import without_account
-    from worker.database import shops
-
-    known, accounts = {**services.file_shops, **services.database.read(shops.load_shops)}, services.settings.accounts
-    found = "; ".join(without_account(known, accounts))
-    if any(accounts.keys().isdisjoint(shop.carriers) for shop in known.values()):
-        raise SettingsError(found)
-    return found
-
-
-def _probe(services: "Container", name: str) -> str:
-    from worker.carriers.abilities import VerifiesAccount
-
-    codec = services.codecs[name]  # without the stored facts of a log-in, because the database has its own check
-    metadata = codec.read_probe(services.gateway.send_one(name, codec.probe()))
-    if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(metadata)) is not None:
-        codec.read_verification(services.gateway.send_one(name, further))
-    return ", ".join(f"{key} {value}" for key, value in metadata.items())
-
-
-def _with_kinds(services: "Container") -> list[str]:
-    return [name for name, codec in services.codecs.items() if codec.capabilities.callback_entities]
-
-
-def _check_callbacks(services: "Container", name: str) -> None:
-    if missing := services.callback_gaps.missing(name, services.clock()):
-        raise LookupError(
-            f"no callback about a {' or '.join(missing)} came, but others did: enable them at the carrier"
-        )
-
-
-def _check_platform(services: "Container") -> str:
-    from worker.ordering_api import codec as ordering_codec
-
-    ordering = services.settings.ordering
-    note = ordering_codec.read_probe(services.gateway.send_one(ordering_codec.ACCOUNT, ordering_codec.probe(ordering)))
-    return "; ".join(filter(None, [f"orders of the source {ordering.source!r} are written back", note]))
-
-
-def _way(services: "Container", account: str) -> str:
-    """Return a text with the proxy of an account, without the proxy's password; empty if there is no proxy."""
-    proxy = services.proxies.get(account)
-    return f" through the proxy {proxy.rpartition('@')[2].removeprefix('http://')}" if proxy else ""
 
 
 @app.command(rich_help_panel=RUN)

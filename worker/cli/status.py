@@ -12,6 +12,7 @@ from worker.cli.base import LOOK, Json, age, app, console, open_container, time_
 from worker.wording import counted
 
 if TYPE_CHECKING:
+    from worker.database.subscribers import SubscriberState
     from worker.domain.trouble import Action, CarrierQuestion, Trouble
     from worker.services.system_health import StoredState, SystemState
 
@@ -78,6 +79,17 @@ def _parts(state: "SystemState") -> dict[str, Any]:
             {"stream": stream, "group": group, "lag_seconds": round(lag)} for (stream, group), lag in state.lags.items()
         ],
         "dead_letters": stored and sum(each.count for each in stored.dead_letters),
+        "subscribers": stored and [_subscriber(each, state.at) for each in stored.subscribers],
+    }
+
+
+def _subscriber(state: "SubscriberState", now: datetime) -> dict[str, Any]:
+    since = state.waiting_since
+    return {
+        "id": state.subscriber.id,
+        "lag_seconds": round((now - since).total_seconds()) if since else 0,
+        "blocked": state.blocked,
+        "disabled": state.subscriber.disabled_at is not None,
     }
 
 
@@ -91,6 +103,8 @@ def _lines(state: "SystemState") -> Iterator[tuple[str, str]]:
         yield "streams", f"{UNKNOWN} (Redis is unavailable)"
     for (stream, group), lag in (state.lags or {}).items():
         yield "stream", f"{stream}, group {group}: {f'behind by {lag:.0f} s' if lag else 'up to date'}"
+    for each in stored.subscribers if stored else ():
+        yield "webhooks", f"{each.subscriber.id}: {subscriber_state(each, now)}"
     yield "time", f"{now:%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -105,6 +119,15 @@ def _stored_lines(state: "SystemState", stored: "StoredState") -> Iterator[tuple
     yield "overdue", f"{place} for {age(overdue.at, now)}" if overdue else "nothing"
     yield "outbox", f"{outbox.count} unpublished for {age(outbox.oldest, now)}" if outbox.oldest else "empty"
     yield "dead letters", str(sum(each.count for each in stored.dead_letters) or "none")
+
+
+def subscriber_state(state: "SubscriberState", now: datetime) -> str:
+    """Return how far a subscriber over HTTP is, in a few words."""
+    subscriber, since = state.subscriber, state.waiting_since
+    if subscriber.disabled_at is not None:
+        return f"disabled {age(subscriber.disabled_at, now)} ago ({subscriber.disabled_because or 'by an operator'})"
+    behind = f"behind by {age(since, now)}" if since else "up to date"
+    return f"{behind}, {counted(state.blocked, 'delivery', 'deliveries')} blocked" if state.blocked else behind
 
 
 # --- the troubles -----------------------------------------------------------------------------------------------------

@@ -44,10 +44,15 @@ API_KEY = "[!-~]{32,}"
 """The pattern of a platform's key: letters, digits and punctuation, without a space."""
 USER_NAME = "[a-z0-9][a-z0-9_]{0,31}"
 """The pattern of the name of the desk's user, which becomes part of a variable."""
-TEXTS = {"missing": "must be set", "extra_forbidden": "there is no such setting"}
+TEXTS = {
+    "missing": "must be set",
+    "extra_forbidden": "there is no such setting",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+}
 NO_REDIS = (
     "ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it, or start everything with "
-    "`order-sync up` (or `make demo`)"
+    "`order-sync up`"
 )
 
 
@@ -123,6 +128,19 @@ class NotifyChannel(_Section):
     troubles of the system are always sent."""
 
 
+class Webhooks(_Section):
+    """Subscribers that get events over HTTP (`order-sync subscribers`)."""
+
+    private_hosts: str = ""
+    """The hosts of subscribers that may have addresses inside your network and be called over plain http, separated by
+    commas, or `*` for all hosts. By default, a subscriber must have a public address and https."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that may have addresses inside the network."""
+        return tuple(each.strip().lower() for each in self.private_hosts.split(",") if each.strip())
+
+
 class Settings(_Section):
     """The settings of a deployment. Secrets are `SecretStr`; addresses that may contain secrets are not in the repr."""
 
@@ -187,6 +205,7 @@ class Settings(_Section):
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
     notify: Mapping[str, NotifyChannel] = Field(default_factory=dict)
+    webhooks: Webhooks = Webhooks()
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
     flower_folder: Path = Path("var/flower")
@@ -248,6 +267,8 @@ class Settings(_Section):
     def _is_public(cls, url: str) -> str:
         if url and not (urlsplit(url).scheme in {"http", "https"} and urlsplit(url).hostname):
             raise ValueError("must be the http:// or https:// address of the callbacks")
+        if urlsplit(url).username or urlsplit(url).query or urlsplit(url).fragment:
+            raise ValueError("must have neither credentials nor a query")
         return url.rstrip("/")
 
     @field_validator("https_proxy")
@@ -317,6 +338,14 @@ class Settings(_Section):
             return str(RedisUrl.parse(REDIS_URL_FILE.read_text().strip()))
         except (OSError, ValueError):
             raise SettingsError(NO_REDIS) from None
+
+    @property
+    def has_redis(self) -> bool:
+        """Whether there is an address of a Redis."""
+        try:
+            return bool(self.redis)
+        except SettingsError:
+            return False
 
     @property
     def broker(self) -> str:

@@ -1,4 +1,4 @@
-"""The sources of settings. The environment takes precedence over `order-sync.toml`.
+"""The sources of settings: the environment takes precedence over `.env`, and `.env` over `order-sync.toml`.
 
 The value of a key that ends in `_FILE` is the path of a file with the real value. White space and a byte order mark
 around a value are removed, because editors and `echo` add them.
@@ -11,9 +11,13 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from dotenv import dotenv_values
+
 from worker.errors import SettingsError
 
 PREFIX = "ORDER_SYNC_"
+VARIABLES = Path(".env")
+"""The file of variables. It belongs to the order-sync.toml of the same folder: `ORDER_SYNC_CONFIG` replaces both."""
 STANDARD_VARIABLES = {
     "https_proxy": ("https_proxy", "HTTPS_PROXY"),
     "no_proxy": ("no_proxy", "NO_PROXY"),
@@ -33,9 +37,9 @@ Kubernetes sets such variables for a Service whose name begins with `order-sync`
 def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """Return the tree of settings and a list of its faults. Raises SettingsError if a settings file is unreadable."""
     faults: list[str] = []
-    under, over = _from_file(environ), _from_environment(environ, faults)
-    trees = (_normalised(_open(tree, (), faults)) for tree in (_from_standard_variables(environ), under, over))
-    return reduce(_merge, trees), faults
+    variables = (_from_environment(each, faults) for each in (_variables(environ), environ))
+    trees = (_from_standard_variables(environ), _from_file(environ), *variables)
+    return reduce(_merge, (_normalised(_open(tree, (), faults)) for tree in trees)), faults
 
 
 def _from_standard_variables(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -50,6 +54,19 @@ def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
     named = _bare(environ.get(f"{PREFIX}CONFIG", ""))
     path = Path(named or "order-sync.toml")
     return read_toml(path) if named or path.exists() else {}
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of `.env`. Raises SettingsError if the file is unreadable."""
+    if _bare(environ.get(f"{PREFIX}CONFIG", "")) or not VARIABLES.is_file():
+        return {}
+    try:
+        found = dotenv_values(VARIABLES, interpolate=False, encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsError(f"{VARIABLES}: {error.strerror}") from None
+    except ValueError:  # its text contains a part of the file
+        raise SettingsError(f"{VARIABLES}: is not UTF-8") from None
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def read_toml(path: Path) -> dict[str, Any]:

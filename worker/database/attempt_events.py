@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import from_json
 from sqlalchemy import Connection, func, or_, select
 
-from schemas.events import EventType
+from schemas.events import TEST_SOURCE, EventType
 from schemas.status import CancelledBy, Cause, DeliveryStatus, Reason
 from worker.database.tables import ATTEMPT, EVENT
 from worker.domain.report import MILESTONES, AttemptEvent, Milestone
@@ -17,7 +17,9 @@ from worker.domain.report import MILESTONES, AttemptEvent, Milestone
 PickupTimes = Mapping[tuple[str, int], datetime]
 """The requested pickup time of attempts, by the delivery's id and the attempt's number."""
 KINDS = (EventType.STATUS_CHANGED, EventType.ATTEMPT_ENDED, EventType.STATUS_UNRECOGNIZED)
-_ABOUT_ATTEMPTS = or_(*(EVENT.c.body.contains(f'"type":"{kind}"') for kind in KINDS))
+_ABOUT_ATTEMPTS = or_(*(EVENT.c.body.contains(f'"type":"{kind}"') for kind in KINDS)) & ~EVENT.c.body.contains(
+    f'"source":"{TEST_SOURCE}"'
+)
 _NEXT = select(EVENT.c.position, EVENT.c.created_at).order_by(EVENT.c.position).limit(1)
 
 
@@ -47,7 +49,7 @@ def position_before(connection: Connection, moment: datetime) -> int:
 def between(connection: Connection, after: int, until: int) -> list[AttemptEvent]:
     """Return the events about attempts after one position, up to another.
 
-    Events with a status or reason that only a newer version of the program knows are left out.
+    Test events are left out, and events with a status or reason that only a newer version of the program knows.
     """
     these = (EVENT.c.position > after) & (EVENT.c.position <= until)
     query = select(EVENT.c.body).where(these, _ABOUT_ATTEMPTS).order_by(EVENT.c.position)

@@ -33,9 +33,9 @@ class Database:
         write_back_source: str | None = None,
     ) -> None:
         """Create the engine. Only orders of `write_back_source` are written back; None means that no order is."""
-        engine = connect(url, pool_size=pool_size)
-        options = {write_backs.SOURCE: write_back_source} if write_back_source else {}
-        self.engine = engine.execution_options(**options)
+        self.engine = connect(url, pool_size=pool_size)
+        # Not `execution_options`: each statement of such a copy joins the events of two engines.
+        self.engine.update_execution_options(**{write_backs.SOURCE: write_back_source} if write_back_source else {})
         self._retry_pauses = retry_pauses
 
     def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

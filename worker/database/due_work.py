@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker.database import callbacks, deliveries, write_backs
+from worker.database import callbacks, deliveries, subscribers, write_backs
 from worker.database.tables import DELIVERY, MESSAGE, PUBLICATION
 from worker.domain import schedule
 from worker.domain.delivery import Step
@@ -46,6 +46,7 @@ _FLAGS = select(
     _any_due(DELIVERY.c.alarm_at).label("alarms"),
     exists().where(PUBLICATION.c.stream_id.is_(None)).label("events"),
     _any_due(MESSAGE.c.fetch_at).label("fetches"),
+    exists().where(subscribers.ENABLED).label("subscribers"),
 )
 _FIRST_ALARM = select(func.min(DELIVERY.c.alarm_at)).where(DELIVERY.c.alarm_at.is_not(None))
 _OVERDUE = (
@@ -111,6 +112,8 @@ class DueWork:
     """Whether an event is unpublished."""
     fetches: bool
     """Whether an order is due to be fetched."""
+    subscribers: Sequence[str]
+    """The ids of the subscribers that have something to get over HTTP."""
 
 
 def claim(connection: Connection, now: datetime, limits: Limits) -> DueWork:
@@ -133,6 +136,7 @@ def claim(connection: Connection, now: datetime, limits: Limits) -> DueWork:
         alarms=flags.alarms,
         events=flags.events,
         fetches=flags.fetches,
+        subscribers=subscribers.due(connection, now) if flags.subscribers else (),
     )
 
 

@@ -33,15 +33,13 @@ def delete_records(connection: Connection, changes: Sequence[Change]) -> None:
     connection.execute(about.values(reason=""))
 
 
-def erase_events(connection: Connection, delivery_id: str) -> list[str]:
-    """Erase the personal data in the events of a delivery; return the stream ids of these events."""
-    query = select(EVENT.c.position, EVENT.c.body, PUBLICATION.c.stream_id).where(EVENT.c.key == delivery_id)
-    found = connection.execute(query.join(PUBLICATION, PUBLICATION.c.position == EVENT.c.position)).all()
+def erase_events(connection: Connection, delivery_id: str) -> None:
+    """Erase the personal data in the events of a delivery."""
+    found = connection.execute(select(EVENT.c.position, EVENT.c.body).where(EVENT.c.key == delivery_id))
     rewritten = [{"this": each.position, "new": erase_event(each.body)} for each in found]
     if rewritten:
         this = update(EVENT).where(EVENT.c.position == bindparam("this"))
         connection.execute(this.values(body=bindparam("new")), rewritten)
-    return [each.stream_id for each in found if each.stream_id]
 
 
 def has_unpublished(connection: Connection, delivery_id: str) -> bool:

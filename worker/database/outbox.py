@@ -1,19 +1,20 @@
 """The outbox: every event in order. A published event also has the id of its entry on the bus."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, tuple_, update
 
 from schemas.events import (
-    CARRIER_EVENT_SCHEMA,
-    EVENT_SCHEMA,
-    ORDER_EVENT_SCHEMA,
-    CarrierEvent,
+    DATA_SCHEMAS,
+    EVENT_SOURCE,
+    TEST_SOURCE,
+    TEST_SUBJECT,
     CloudEvent,
-    DeliveryEvent,
+    EventData,
     EventType,
     OrderEvent,
     event_id,
@@ -26,12 +27,6 @@ from worker.database.connection import without_limit
 from worker.database.tables import DELIVERY, EVENT, IDENTITY, PUBLICATION
 from worker.domain.delivery import OutgoingEvent
 
-Data = DeliveryEvent | OrderEvent | CarrierEvent
-SCHEMAS: dict[type[Data], str] = {
-    DeliveryEvent: EVENT_SCHEMA,
-    OrderEvent: ORDER_EVENT_SCHEMA,
-    CarrierEvent: CARRIER_EVENT_SCHEMA,
-}
 _WAITS = PUBLICATION.c.stream_id.is_(None)
 _UNPUBLISHED = (
     select(EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
@@ -45,15 +40,23 @@ _FIRST_UNPUBLISHED = select(PUBLICATION.c.position).where(_WAITS).limit(1)
 
 
 def event_row(
-    kind: EventType, key: str, sequence: int, subject: str, data: Data, at: datetime, trace: Trace | None = None
+    kind: EventType,
+    key: str,
+    sequence: int,
+    subject: str,
+    data: EventData,
+    at: datetime,
+    trace: Trace | None = None,
+    source: str = EVENT_SOURCE,
 ) -> dict[str, Any]:
     """Build the row of an event; its body is the CloudEvent that is published."""
     event = CloudEvent.model_construct(
         id=event_id(key, sequence),
+        source=source,
         type=kind,
         subject=subject,
         time=at,
-        dataschema=SCHEMAS[type(data)],
+        dataschema=DATA_SCHEMAS[type(data)],
         partitionkey=key,
         sequence=written_sequence(sequence),
         traceparent=trace.traceparent if trace else None,
@@ -67,6 +70,11 @@ def event_row(
 def add(connection: Connection, rows: Rows) -> None:
     """Add events, which the relay then publishes."""
     insert_rows(connection, EVENT, rows, also=PUBLICATION)
+
+
+def add_test(connection: Connection, kind: EventType, key: str, data: EventData, now: datetime) -> None:
+    """Add a test event. Its key has no other event, so the events of deliveries and accounts are not affected."""
+    add(connection, [event_row(kind, key, 1, TEST_SUBJECT, data, now, source=TEST_SOURCE)])
 
 
 def add_once(
@@ -124,6 +132,50 @@ def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) 
     return connection.execute(update(PUBLICATION).where(lost).values(stream_id=None)).rowcount
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Which stored events are chosen: by their keys, their time, and their positions."""
+
+    keys: Collection[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: int = 0
+    """The position after which no older event than `since` has to be examined."""
+    upto: int = 0
+    """The newest position when the events were chosen."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the conditions of a query."""
+        return [
+            (EVENT.c.position > self.after) & (EVENT.c.position <= self.upto),
+            *([EVENT.c.key.in_(self.keys)] if self.keys is not None else []),
+            *([EVENT.c.created_at >= self.since] if self.since else []),
+            *([EVENT.c.created_at < self.until] if self.until else []),
+        ]
+
+
+def count(connection: Connection, chosen: Stored) -> int:
+    """Count the chosen events."""
+    return connection.scalar(select(func.count()).select_from(EVENT).where(*chosen.conditions())) or 0
+
+
+def stored(connection: Connection, chosen: Stored, limit: int) -> list[OutgoingEvent]:
+    """Return the chosen events, oldest first."""
+    query = select(EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body).where(*chosen.conditions())
+    return [OutgoingEvent(*row) for row in connection.execute(query.order_by(EVENT.c.position).limit(limit))]
+
+
+def requeue(connection: Connection, positions: Collection[int]) -> None:
+    """Mark events as unpublished."""
+    connection.execute(update(PUBLICATION).where(PUBLICATION.c.position.in_(positions)).values(stream_id=None))
+
+
+def waiting(connection: Connection, positions: Collection[int]) -> bool:
+    """Return whether any of these events is unpublished."""
+    these = select(PUBLICATION.c.position).where(_WAITS, PUBLICATION.c.position.in_(positions))
+    return connection.scalar(these.limit(1)) is not None
+
+
 def lost(connection: Connection, published: Mapping[tuple[str, int], str]) -> set[tuple[str, int]]:
     """Return the key and sequence of each published event that the outbox lacks or contains with another body."""
     events = select(EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
@@ -134,6 +186,11 @@ def lost(connection: Connection, published: Mapping[tuple[str, int], str]) -> se
 def has_unpublished(connection: Connection) -> bool:
     """Return whether any event is unpublished."""
     return connection.scalar(_FIRST_UNPUBLISHED) is not None
+
+
+def newest_time(connection: Connection) -> datetime | None:
+    """Return when the newest event was stored; None when there is no event."""
+    return connection.scalar(select(EVENT.c.created_at).order_by(EVENT.c.position.desc()).limit(1))
 
 
 def newest(connection: Connection, key: str) -> str | None:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, t
 
 from schemas.events import carrier_key
 from schemas.status import FINAL
-from worker.database import outbox
+from worker.database import event_feed, outbox
 from worker.database.tables import (
     ATTEMPT,
     CALLBACK,
@@ -61,20 +61,22 @@ def delete_events(connection: Connection, limit: datetime, after: int) -> Page:
     """Delete the events that were published before `limit`, of the page after a position.
 
     These are kept: the events of a delivery that has not ended; the newest event of an account, because the next one
-    gets the sequence after it; and the event with the newest stream id, with which the relay compares the bus.
+    gets the sequence after it; the event with the newest stream id, with which the relay compares the bus; and the
+    newest event, with which the feed compares cursors.
     """
     rows = _page(connection, EVENT, after, EVENT.c.created_at.label("at"), EVENT.c.key, EVENT.c.subject)
     old = [each for each in rows if each.at < limit]
     accounts = {each.key for each in old if each.key == carrier_key(each.subject)}
     keys, newest = {each.key for each in old}, outbox.newest_stream_id(connection)
     lasts = select(func.max(EVENT.c.position)).where(EVENT.c.key.in_(accounts)).group_by(EVENT.c.key)
-    kept = set(connection.scalars(lasts)) if accounts else set()
+    kept = {*(connection.scalars(lasts) if accounts else ()), connection.scalar(select(func.max(EVENT.c.position)))}
     open_ = set(
         connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.id.in_(keys), DELIVERY.c.status.not_in(FINAL)))
     )
     positions = {each.position for each in old if each.key not in open_} - kept
     published = PUBLICATION.c.position.in_(positions) & (PUBLICATION.c.stream_id < newest)
     gone = list(connection.scalars(delete(PUBLICATION).where(published).returning(PUBLICATION.c.position)))
+    event_feed.record_deleted(connection, max(gone, default=0))
     return _delete(connection, EVENT, rows, gone, limit)
 
 

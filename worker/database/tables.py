@@ -480,8 +480,47 @@ class WriteBackRow(SQLModel, table=True):
     failures: int = 0
 
 
+class SubscriberRow(SQLModel, table=True):
+    """A subscriber that gets events over HTTP, and its cursor (`worker.domain.subscriber.Subscriber`)."""
+
+    __tablename__ = "subscriber"
+
+    id: str = Field(primary_key=True)
+    url: str = _text()
+    types: list[str] | None = _json()
+    secrets: list[str] | None = _json()
+    position: int = Field(sa_type=BigInteger)
+    created_at: datetime = _time(nullable=False)
+    accepted: int = Field(default=0, sa_type=BigInteger)
+    failed: int = Field(default=0, sa_type=BigInteger)
+    accepted_at: datetime | None = _time()
+    failures: int = 0
+    failing_since: datetime | None = _time()
+    try_at: datetime | None = _time()
+    last_error: str | None = _text(nullable=True)
+    disabled_at: datetime | None = _time()
+    disabled_because: str | None = _text(nullable=True)
+
+
+class BlockedKeyRow(SQLModel, table=True):
+    """A key whose events a subscriber has not accepted from a position on (`worker.domain.subscriber.BlockedKey`)."""
+
+    __tablename__ = "blocked_key"
+
+    subscriber_id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True, max_length=36)
+    position: int = Field(sa_type=BigInteger)
+    since: datetime = _time(nullable=False)
+    try_at: datetime = _time(nullable=False)
+    error: str | None = _text(nullable=True)
+
+
 class IdentityRow(SQLModel, table=True):
-    """The id of this database. It is part of the Redis keys of this database, so an older database has other keys."""
+    """What this database is: a few values by name.
+
+    `database` is its id. It is part of the Redis keys of this database, so an older database has other keys.
+    `events_deleted` is the highest position of an event that retention has deleted.
+    """
 
     __tablename__ = "identity"
 
@@ -525,6 +564,8 @@ STATUS_MAPPING = SQLModel.metadata.tables["status_mapping"]
 CARRIER_CALL = SQLModel.metadata.tables["carrier_call"]
 OPERATOR_ACTION = SQLModel.metadata.tables["operator_action"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
+SUBSCRIBER = SQLModel.metadata.tables["subscriber"]
+BLOCKED_KEY = SQLModel.metadata.tables["blocked_key"]
 NOTICE = SQLModel.metadata.tables["notice"]
 LEASE = SQLModel.metadata.tables["lease"]
 CLOCK = SQLModel.metadata.tables["clock"]

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 @cache
-def _tls(ca_bundle: str) -> ssl.SSLContext:
+def tls_context(ca_bundle: str) -> ssl.SSLContext:
     """Return the TLS context that all connections of the process share."""
     return ssl.create_default_context(cafile=ca_bundle) if ca_bundle else httpx.create_ssl_context(trust_env=False)
 
@@ -90,7 +90,7 @@ class Gateway:
             if self._opened is None:
                 if self._proxies:
                     logger.info("gateway.uses_proxy", accounts=sorted(self._proxies))
-                _tls(self._ca_bundle)  # takes 30 ms, so it is not done in a call
+                tls_context(self._ca_bundle)  # takes 30 ms, so it is not done in a call
                 self._opened = ResolvingLoop(self._look_up)
                 self._thread = threading.Thread(target=self._opened.run_forever, name="gateway", daemon=True)
                 self._thread.start()
@@ -215,7 +215,7 @@ class Gateway:
             async with asyncio.timeout(account.deadline):
                 return await self._receive(account, call, max_body, start)
         except NOT_SENT as error:
-            return Unavailable(f"not sent: {type(error).__name__}")
+            return Unavailable(f"not sent: {_name(error)}")
         except _TooLateError:
             return Postponed(TOO_LATE)
         except TimeoutError:
@@ -230,7 +230,7 @@ class Gateway:
         request = build_request(account, call)
         if self._fixed is None and call.operation not in HARMLESS:
             return await send_once(
-                request, max_body, start, tls=_tls(self._ca_bundle), proxy=self._proxies.get(account.name)
+                request, max_body, start, tls=tls_context(self._ca_bundle), proxy=self._proxies.get(account.name)
             )
         start()  # other transports do not report when the first byte leaves
         response = await self._transport(account).handle_async_request(request)
@@ -243,10 +243,20 @@ class Gateway:
         if self._fixed is not None:
             return self._fixed
         if account.name not in self._kept:
-            tls, proxy = _tls(self._ca_bundle), self._proxies.get(account.name)
+            tls, proxy = tls_context(self._ca_bundle), self._proxies.get(account.name)
             limits = httpx.Limits(max_connections=8, max_keepalive_connections=8)
             self._kept[account.name] = httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False, proxy=proxy)
         return self._kept[account.name]
+
+
+def _name(error: BaseException) -> str:
+    """Return the name of an error, with the fault in TLS that caused it, if one did."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return type(error).__name__
+    return f"{type(error).__name__} in TLS: {getattr(cause, 'verify_message', '') or cause.reason}"
 
 
 class _TooLateError(Exception):
@@ -265,7 +275,7 @@ async def _read(response: httpx.Response, max_body: int) -> Reply:
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > max_body:
-            raise TooLargeError
+            raise TooLargeError(response.status_code)
     return Reply(response.status_code, bytes(body), dict(response.headers.items()))
 
 

@@ -22,6 +22,12 @@ HAPPY_EYEBALLS_DELAY = 0.25
 """Seconds until the next address of a host is tried beside those that have not answered."""
 LookUp = Callable[..., list[tuple[Any, ...]]]
 """Returns the addresses of a host, as `socket.getaddrinfo` does."""
+Admit = Callable[[list[str]], object]
+"""Raises an error if a connection to a host with these addresses must not be opened."""
+
+
+def admit_all(_addresses: list[str]) -> None:
+    """Admit a host, whatever its addresses are."""
 
 
 class ResolvingLoop(uvloop.Loop):
@@ -70,13 +76,17 @@ class ResolvingLoop(uvloop.Loop):
         return found
 
 
-async def connect(protocol: asyncio.Protocol, host: str, port: int, tls: ssl.SSLContext | None) -> asyncio.Transport:
+async def connect(
+    protocol: asyncio.Protocol, host: str, port: int, tls: ssl.SSLContext | None, admit: Admit = admit_all
+) -> asyncio.Transport:
     """Connect a protocol to a host, by Happy Eyeballs if the host has several addresses (RFC 8305). Raises OSError.
 
-    uvloop can do neither: it would look up the host by itself, and try one address after the other.
+    uvloop can do neither: it would look up the host by itself, and try one address after the other. The connection goes
+    to an address that `admit` has seen, even if the name gets another address meanwhile.
     """
     loop = asyncio.get_running_loop()
     addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    admit([str(address[4][0]) for address in addresses])
     name = host if tls else None
     target: dict[str, Any]
     if len(addresses) == 1:  # this needs less processor time than a socket of our own

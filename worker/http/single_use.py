@@ -7,40 +7,93 @@ when a request is sent, and the outcome would be unknown. The pool could also re
 import asyncio
 import base64
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import h11
 import httpx
 
+from worker.errors import Unavailable, Uncertain
 from worker.http.call import Reply
-from worker.http.resolver import connect
+from worker.http.resolver import Admit, admit_all, connect
 
 MAX_HEAD = 100_000
 SUCCESS = range(200, 300)
+CONNECT_SECONDS = 5.0
+"""The longest time to connect to a receiver of `post_once`."""
 
 
 class TooLargeError(Exception):
-    """A response is larger than its size limit."""
+    """A response is larger than its size limit. `status` is its status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 async def send_once(
-    request: httpx.Request, max_body: int, start: Callable[[], None], *, tls: ssl.SSLContext, proxy: str | None
+    request: httpx.Request,
+    max_body: int,
+    start: Callable[[], None],
+    *,
+    tls: ssl.SSLContext,
+    proxy: str | None,
+    admit: Admit = admit_all,
 ) -> Reply:
     """Send a request over a connection of its own, and return its reply.
 
     `start` is called directly before the first byte is written. If it raises, nothing is sent. `proxy` is the address
-    of an HTTP proxy. If it is given, the connection is a tunnel through this proxy. Raises httpx.ConnectError or
-    httpx.ConnectTimeout if there is no connection, and TooLargeError.
+    of an HTTP proxy. If it is given, the connection is a tunnel through this proxy. Otherwise, the addresses of the
+    host are given to `admit` before the connection is opened. Raises httpx.ConnectError or httpx.ConnectTimeout if
+    there is no connection, TooLargeError, and the errors of `admit`.
     """
     head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
     timeout = request.extensions["timeout"]
     exchange = _Exchange(head, request.content, max_body, timeout["read"])
-    transport = await _connect(exchange, request.url, timeout["connect"], tls, proxy)
+    transport = await _connect(exchange, request.url, timeout["connect"], tls, proxy, admit)
     try:
         start()
         return await exchange.send(transport)
     finally:
         transport.abort()  # in TLS, close would wait for the server
+
+
+async def post_once(
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    *,
+    max_body: int,
+    seconds: float,
+    tls: ssl.SSLContext,
+    proxy: str | None,
+    admit: Admit,
+) -> Reply:
+    """Post a body over a connection of its own, and return the reply. A body above `max_body` bytes is left out of it.
+
+    `seconds` is the longest time for everything. Raises Unavailable if the request did not leave, Uncertain if it may
+    have left, and the errors of `admit`.
+    """
+    under_way = False
+
+    def start() -> None:
+        nonlocal under_way
+        under_way = True
+
+    timeout = {"connect": min(CONNECT_SECONDS, seconds), "read": seconds}
+    request = httpx.Request("POST", url, headers=list(headers), content=body, extensions={"timeout": timeout})
+    try:
+        async with asyncio.timeout(seconds):
+            return await send_once(request, max_body, start, tls=tls, proxy=proxy, admit=admit)
+    except TooLargeError as error:
+        return Reply(error.status, b"")
+    except Unavailable:
+        raise
+    except Exception as error:
+        if not under_way:
+            raise Unavailable(f"no connection ({type(error.__cause__ or error).__name__})") from error
+        if isinstance(error, TimeoutError | httpx.ReadTimeout):
+            raise Uncertain(f"no answer within {seconds:g} s") from error
+        raise Uncertain(f"no answer ({type(error).__name__})") from error
 
 
 class _Exchange(asyncio.Protocol):
@@ -97,7 +150,7 @@ class _Exchange(asyncio.Protocol):
             elif isinstance(event, h11.Data):
                 self._body += event.data
                 if len(self._body) > self._max_body:
-                    raise TooLargeError
+                    raise TooLargeError(self._head.status_code)
             elif not isinstance(event, h11.InformationalResponse):  # the response is complete, or the tunnel is open
                 headers = httpx.Headers(list(self._head.headers))
                 self._outcome.set_result(Reply(self._head.status_code, bytes(self._body), dict(headers.items())))
@@ -105,7 +158,7 @@ class _Exchange(asyncio.Protocol):
 
 
 async def _connect(
-    exchange: _Exchange, url: httpx.URL, seconds: float, tls: ssl.SSLContext, proxy: str | None
+    exchange: _Exchange, url: httpx.URL, seconds: float, tls: ssl.SSLContext, proxy: str | None, admit: Admit
 ) -> asyncio.WriteTransport:
     secure = url.scheme == "https"
     host, port = url.raw_host.decode(), url.port or (443 if secure else 80)
@@ -113,7 +166,7 @@ async def _connect(
         async with asyncio.timeout(seconds):
             if proxy is not None:
                 return await _open_tunnel(exchange, httpx.URL(proxy), host, port, tls, seconds)
-            return await connect(exchange, host, port, tls if secure else None)
+            return await connect(exchange, host, port, tls if secure else None, admit)
     except TimeoutError as error:
         raise httpx.ConnectTimeout("no connection in time") from error
     except (OSError, h11.RemoteProtocolError, TooLargeError) as error:  # HTTP was only spoken with a proxy so far

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from worker.bus import streams
+from worker.config.sources import PREFIX
 from worker.errors import SettingsError
 from worker.folders import make_private, write_private
 
@@ -242,6 +243,12 @@ def start_redis(supervisor: Supervisor, folder: Path) -> str:
     url = f"redis://default:{password}@127.0.0.1:{port}/0"  # redis-cli cannot log in without the name of the user
     wait_for(url)
     return url
+
+
+def write_variables(path: Path, variables: Mapping[str, str]) -> None:
+    """Write our variables to a file that another shell can read: there, commands and examples use what runs here."""
+    ours = (f"export {name}={shlex.quote(value)}\n" for name, value in variables.items() if name.startswith(PREFIX))
+    write_private(path, "".join(ours))
 
 
 def wait_for(url: str, seconds: float = 15.0) -> None:

@@ -203,6 +203,20 @@ class Notifier(ThreadStep):
         return notifying()
 
 
+class WebhooksStopper(bootsteps.StartStopStep):
+    """Lets the requests to subscribers end when the worker stops. Otherwise, their events would be sent again."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def stop(self, _parent: Any) -> None:
+        """Begin no further request, and wait for those under way."""
+        container().webhook_sender.close()
+
+    def terminate(self, parent: Any) -> None:
+        """Do the same as `stop`."""
+        self.stop(parent)
+
+
 def notifying() -> Repeated:
     """Return the loop that notifies people of troubles, which workers and the web process run."""
     services, holder = container(), process_name()

@@ -48,27 +48,26 @@ class Erasing:
 
         The action can be repeated: it then erases what came since.
         """
-        rows = self.database.write(self._erase_rows, delivery, by)
-        if rows is None:
+        letters = self.database.write(self._erase_rows, delivery, by)
+        if letters is None:
             return None
-        letters, places = rows
         attempts = {attempt.id for attempt in delivery.attempts}
         erased = Erased(
             dead_letters=letters,
             orders_entries=self.bus.remove_orders(erasure.names(delivery.order.order_id)),
-            events_entries=self.bus.remove_events(places),
+            events_entries=self.bus.remove_events(erasure.names(delivery.id)),
             journal_files=sum(file.forget(attempts) for file in self.journal.abandoned()),
         )
         self.database.compact()
         return erased
 
-    def _erase_rows(self, connection: Connection, delivery: Delivery, by: Operator) -> tuple[int, list[str]] | None:
-        """Erase the rows; return how many dead letters were deleted, and the stream ids of the events."""
+    def _erase_rows(self, connection: Connection, delivery: Delivery, by: Operator) -> int | None:
+        """Erase the rows; return how many dead letters were deleted, or None if there is a blocker now."""
         if not deliveries.update(connection, [delivery.id], erase, store=erasure.delete_records):
             return None
         letters = erasure.dead_letters_about(connection, delivery.order.order_id)
         settled = [letter for letter, is_settled in letters.items() if is_settled]
         erasure.delete_dead_letters(connection, settled)
-        places = erasure.erase_events(connection, delivery.id)
+        erasure.erase_events(connection, delivery.id)
         operator_actions.record(connection, OperatorAction(self.clock(), by.name, "erase", by.reason, delivery.id))
-        return len(settled), places
+        return len(settled)

@@ -5,12 +5,12 @@ database: the bus has events that the database lacks, or the call journal has at
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from worker import log
-from worker.bus.publisher import PublishedEvent
+from worker.bus.publisher import EXAMINED, PublishedEvent
 from worker.bus.streams import OUTAGES, Bus
 from worker.clock import Clock
 from worker.database import accounts, deliveries, outbox
@@ -48,15 +48,23 @@ class LostCommits:
         Only the events after the stream id `place` are compared, because `place` is the newest stream id in the outbox.
         An event may be in the outbox although its stream id is not recorded yet. Such an event is not lost.
         """
-        published = {(e.key, e.sequence): e for e in self.bus.publisher.published_after(self.database.identity, place)}
-        if not published:
-            return
-        lost = self.database.read(outbox.lost, {key: event.body for key, event in published.items()})
+        lost = self.find(place)
         if lost and self.hold(f"events on the bus that the database has lost: {len(lost)}"):
-            for each in sorted(lost):
-                self._report(published[each])
-        for key, sequence in lost:  # subscribers have already received these sequences
-            self.database.write(deliveries.advance_sequence, key, sequence)
+            for event in lost:
+                self._report(event)
+        self.continue_after(lost)
+
+    def find(self, place: str, examined: int | None = EXAMINED) -> list[PublishedEvent]:
+        """Return the newest event of each key that is on the bus after `place` and that the database lacks."""
+        found = self.bus.publisher.published_after(self.database.identity, place, examined)
+        published = {(event.key, event.sequence): event for event in found}
+        lost = self.database.read(outbox.lost, {at: event.body for at, event in published.items()}) if found else set()
+        return [published[at] for at in sorted(lost)]
+
+    def continue_after(self, lost: Iterable[PublishedEvent]) -> None:
+        """Let the sequences of deliveries continue after lost events, which subscribers have already received."""
+        for event in lost:
+            self.database.write(deliveries.advance_sequence, event.key, event.sequence)
 
     def check_attempts(self, database: str, attempts: Collection[int]) -> None:
         """Hold all creates if this database lacks one of these attempts.

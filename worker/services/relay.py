@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from worker import log, tracing
@@ -14,6 +14,7 @@ from worker.clock import Clock
 from worker.database import leases, outbox
 from worker.database.connection import Connection
 from worker.database.database import Database
+from worker.domain.delivery import OutgoingEvent
 from worker.enqueue import SingleFlight
 from worker.services.lost_commits import LostCommits
 
@@ -34,6 +35,8 @@ class Relay:
     single_flight: SingleFlight
     events_keep: int
     """How many of the newest events the bus keeps. If the bus was emptied, only these are published again."""
+    wake_subscribers: Callable[[], None]
+    """Wakes up what sends events to subscribers over HTTP."""
     clock: Clock
 
     def publish(self) -> None:
@@ -43,13 +46,28 @@ class Relay:
         """
         self.single_flight.run(self._publish_alone)
 
+    def requeue(self, events: Sequence[OutgoingEvent]) -> bool:
+        """Let the next run publish events that are on the bus already; return False while another relay publishes.
+
+        Otherwise that relay could publish a later event of a key meanwhile, and the guard would refuse these.
+        """
+        holder = _holder()
+        if not self._has_lease(holder):
+            return False
+        try:
+            self.bus.publisher.forget(self.database.identity, {event.key for event in events})
+            self.database.write(outbox.requeue, [event.position for event in events])
+        finally:
+            self.database.write(leases.drop, LEASE, holder)
+        return True
+
     def _publish_alone(self) -> bool:
         """Publish while this thread has the lease; return False if some events could not be published.
 
         The sweep later enqueues another relay for these events. While this thread has the lease, other relays end
         without publishing. So after the lease is released, the outbox is checked once more.
         """
-        holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+        holder = _holder()
         try:
             while self._has_lease(holder):
                 try:
@@ -75,6 +93,7 @@ class Relay:
             published = self.bus.publisher.publish(identity, waiting, newest)
             if not self.database.persist(_mark_published, holder, published):
                 return False
+            self.wake_subscribers()
             positions = {position for position, _ in published}
             tracing.record_sent((each.body for each in waiting if each.position in positions), began)
             stuck |= unpublished_keys(waiting, published)
@@ -103,6 +122,10 @@ class Relay:
             if lost:
                 logger.warning("events.lost_by_bus", count=lost)
         return newest
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
 
 
 def _mark_published(connection: Connection, holder: str, published: Sequence[tuple[int, str]]) -> bool:

@@ -22,7 +22,7 @@ from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import BATCH, NO_ORDER_IDS, PLATFORM, OrderIds, WakeUp, carrier_queues, publish_task, step_tasks
 from worker.errors import Unavailable
-from worker.services import order_fetch, write_back
+from worker.services import order_fetch, webhooks, write_back
 from worker.services.account_health import AccountHealth
 from worker.services.lost_commits import LostCommits
 from worker.services.updates import Updates
@@ -63,7 +63,7 @@ def swept_at(holder: str, until: datetime) -> datetime:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Enqueue tasks for everything that is due: deliveries, callbacks, probes, write-backs, events and fetches."""
+    """Enqueue tasks for all that is due: deliveries, callbacks, probes, write-backs, events, fetches, subscribers."""
 
     database: Database
     lost_commits: LostCommits
@@ -102,6 +102,8 @@ class Sweep:
             tasks.append(publish_task())
         if due.fetches:
             tasks.append(order_fetch.TASK)
+        if due.subscribers and self.queue.depths([webhooks.QUEUE])[webhooks.QUEUE] <= FULL:
+            tasks += [(webhooks.TASK, [subscriber]) for subscriber in due.subscribers]
         self.queue.send(tasks, due.order_ids)
         for step in due.unknown_steps:
             _log_unknown_step(step)

@@ -1,18 +1,20 @@
 """Measure whether the parts of the system work: workers, beat, the sweep, the outbox, the streams and the accounts."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from worker.bus.streams import OUTAGES, Bus
 from worker.clock import Clock
-from worker.database import accounts, callbacks, diagnostics, due_work, leases
+from worker.database import accounts, callbacks, diagnostics, due_work, leases, subscribers
 from worker.database.accounts import Pause
 from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
 from worker.database.diagnostics import Backlog, DeadLetters
 from worker.database.due_work import OldestStep
+from worker.database.subscribers import SubscriberState
 from worker.http.call import CallClass
 from worker.resilience.circuit_breaker import BreakerStatus, CircuitBreaker
 from worker.services import sweep, worker_heartbeats
@@ -47,6 +49,8 @@ class StoredState:
     pauses: Mapping[str, Pause]
     workers: Mapping[str, datetime]
     """When each worker last showed that it runs. A worker that was stopped is not among them."""
+    subscribers: Sequence[SubscriberState]
+    """The subscribers that get events over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,16 @@ class SystemHealth:
     clock: Clock
 
     def measure(self) -> SystemState:
-        """Return the state of all parts now."""
+        """Return the state of all parts now. Both parts of Redis are read at once, so a hanging one is awaited once."""
+        with ThreadPoolExecutor(1) as other:
+            reading = other.submit(self._breakers)
+            now, stored, lags = self._stored_and_lags()
+            return SystemState(now, stored, lags, reading.result())
+
+    def _breakers(self) -> Mapping[str, Mapping[CallClass, BreakerStatus] | None]:
+        return {name: self.breaker.statuses(name) for name in self.carriers}
+
+    def _stored_and_lags(self) -> tuple[datetime, StoredState | None, Mapping[tuple[str, str], float] | None]:
         stored: StoredState | None = None
         now = datetime.now(UTC)  # the shared clock needs the database
         with suppress(DatabaseError):
@@ -101,7 +114,7 @@ class SystemHealth:
         lags: Mapping[tuple[str, str], float] | None = None
         with suppress(*OUTAGES):
             lags = self.bus.lags(now)
-        return SystemState(now, stored, lags, {name: self.breaker.statuses(name) for name in self.carriers})
+        return now, stored, lags
 
 
 def stored_state(connection: Connection) -> StoredState:
@@ -117,6 +130,7 @@ def stored_state(connection: Connection) -> StoredState:
         failing_write_backs=diagnostics.failing_write_backs(connection, FAILING),
         pauses=accounts.paused(connection),
         workers=worker_heartbeats.last_seen(connection),
+        subscribers=subscribers.states(connection),
     )
 
 

@@ -9,6 +9,7 @@ from worker.bus.streams import GROUP
 from worker.database.accounts import EVERY_ACCOUNT, OPERATOR, Pause
 from worker.database.diagnostics import DeadLetters
 from worker.database.due_work import OldestStep
+from worker.database.subscribers import SubscriberState
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Step
 from worker.domain.trouble import UNMAPPED_STATUS, Action, Severity, Trouble
@@ -30,7 +31,7 @@ ORDERS_LAG = timedelta(minutes=1)
 MOST_REASONS = 50
 """The most reasons of dead letters that are troubles."""
 SUBSCRIBER_LAG = timedelta(minutes=15)
-"""How long a subscriber's group may leave an event unacknowledged."""
+"""How long a subscriber may leave an event unacknowledged or, over HTTP, not accept it."""
 
 
 class SystemTrouble(StrEnum):
@@ -49,6 +50,7 @@ class SystemTrouble(StrEnum):
     ORDERS_UNREAD = "orders_unread"
     EVENTS_UNPUBLISHED = "events_unpublished"
     SUBSCRIBER_BEHIND = "subscriber_behind"
+    SUBSCRIBER_DISABLED = "subscriber_disabled"
     CALLBACKS_NOT_STORED = "callbacks_not_stored"
     CALLBACKS_MISSING = "callbacks_missing"
     ORDERS_NOT_FETCHED = "orders_not_fetched"
@@ -245,6 +247,8 @@ def system_troubles(state: SystemState, stored: StoredState, *, awaits_callbacks
             since=stored.unpublished.oldest,
         )
     yield from _lags(state)
+    for subscriber in stored.subscribers:
+        yield from _webhooks(subscriber, now)
     yield from _callbacks(stored, now, awaits_callbacks=awaits_callbacks)
     yield from _platform(stored)
 
@@ -288,6 +292,37 @@ def _lags(state: SystemState) -> Iterator[Trouble]:
             else f"It has not acknowledged an event on the stream {stream}, which therefore cannot be trimmed.",
             subject=f"{stream}:{group}",
             since=state.at - lag,
+        )
+
+
+def _webhooks(state: SubscriberState, now: datetime) -> Iterator[Trouble]:
+    subscriber, since = state.subscriber, state.waiting_since
+    if subscriber.disabled_at is not None:
+        if subscriber.disabled_because is not None:  # otherwise, an operator did it
+            yield Trouble(
+                key=f"{K.SUBSCRIBER_DISABLED}:{subscriber.id}",
+                kind=K.SUBSCRIBER_DISABLED,
+                severity=Severity.SYSTEM,
+                title=f"The subscriber {subscriber.id} is disabled",
+                explanation=f"It gets no events: {subscriber.disabled_because}. When its receiver works again, "
+                f"`order-sync subscribers enable {subscriber.id}` sends it what it has missed.",
+                subject=subscriber.id,
+                since=subscriber.disabled_at,
+            )
+    elif since is not None and now - since > SUBSCRIBER_LAG:
+        because = f" ({subscriber.last_error})" if subscriber.last_error else ""
+        blocked = counted(state.blocked, "delivery", "deliveries")
+        yield Trouble(
+            key=f"{K.SUBSCRIBER_BEHIND}:webhooks:{subscriber.id}",
+            kind=K.SUBSCRIBER_BEHIND,
+            severity=Severity.SYSTEM,
+            title=f"The subscriber {subscriber.id} is behind",
+            explanation=f"It does not accept events of {blocked}{because}. They are sent again until it does."
+            if state.blocked
+            else f"It has not accepted an event{because}. If it does not fail, check that a worker serves the queue "
+            "`webhooks`.",
+            subject=subscriber.id,
+            since=since,
         )
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from schemas.json_reader import MalformedError
+from schemas.status import Conflict
 from worker import log
 from worker.clock import Clock
 from worker.database import accounts, deliveries, leases, write_backs
@@ -126,7 +127,7 @@ class WriteBack:
         if verdict is Verdict.WRITE:
             return self._write(delivery, state, until)
         if verdict is Verdict.REPORT:
-            self._report_conflict(delivery, state, "platform_differs")
+            self._report_conflict(delivery, state, Conflict.PLATFORM_DIFFERS)
             return state, next_read(delivery, self.clock()), "platform differs"
         return state, next_read(delivery, self.clock()), None
 
@@ -145,7 +146,7 @@ class WriteBack:
             ordering_codec.read_written(self._send(call, delivery, until))
         except Refused as error:
             logger.error("platform.write_refused", status=state.status, error=str(error))
-            self._report_conflict(delivery, state, "platform_refused")
+            self._report_conflict(delivery, state, Conflict.PLATFORM_REFUSED)
             state = replace(state, written=True, reported=True, failures=0)
             return state, next_read(delivery, self.clock()), problems.of_call(error)
         except CarrierError as error:
@@ -170,10 +171,10 @@ class WriteBack:
             raise outcome
         return outcome
 
-    def _report_conflict(self, delivery: Delivery, state: WriteBackState, why: str) -> None:
+    def _report_conflict(self, delivery: Delivery, state: WriteBackState, why: Conflict) -> None:
         """Publish that the platform's order and our delivery disagree. The platform's status is not overwritten."""
         now = self.clock()
-        logger.warning("platform.conflict", ours=state.status, seen=state.seen, why=why)
+        logger.warning("platform.conflict", ours=state.status, seen=state.seen, why=why.value)
         self.updates.apply_once(
             delivery.id, lambda each: lifecycle.record_platform_conflict(each, why, self.terms, now), now
         )

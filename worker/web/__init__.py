@@ -1,4 +1,4 @@
-"""The HTTP edge: the public app receives callbacks and orders; the app of `desk` serves operators at another address.
+"""The HTTP edge: the public app serves carriers and platforms; the app of `desk` serves operators at another address.
 
 A callback or an order is stored before it is answered. Everything else happens after the answer, so no sender waits for
 Redis.
@@ -14,18 +14,24 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker import log
 from worker.container import Container
+from worker.database.connection import DatabaseError
+from worker.services import public_address
 from worker.services.callback_gaps import HEARTBEAT_SECONDS
+from worker.services.public_address import UNSIGNED, PublicAddress
 from worker.web.bodies import RequestBodies
-from worker.web.callbacks import ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
+from worker.web.callbacks import FOLDER, ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
 from worker.web.counters import Answers
+from worker.web.events import EventsEndpoint
 from worker.web.orders import FOLDERS, OrdersApi, refuse_request
 
 logger = log.get(__name__)
+CHECK = f"/{FOLDER}/{public_address.FOLDER}/{{number}}"
+"""The route of `order-sync check`, below the folder that a proxy forwards to us."""
 
 
 def count_answers(container: Container) -> Answers:
@@ -41,10 +47,12 @@ def create_web_app(
     answers, bodies = answers or count_answers(container), bodies or RequestBodies()
     callbacks = CallbackEndpoint(codecs, database, container.queue, clock, answers.count_callback, bodies)
     keys, project = container.settings.sources_by_key, container.settings.ordering.project
-    orders = OrdersApi(keys, container.order_requests, project, answers.count_request)
+    events = EventsEndpoint(container.event_feed)
+    orders = OrdersApi(keys, container.order_requests, project, events.read, answers.count_request)
     refuse = partial(_refuse, callbacks.refuse, FOLDERS if keys else frozenset())
     return Starlette(
         routes=[
+            Route(CHECK, partial(_sign, container.public_address), methods=["POST"]),
             Route(ROUTES[0], callbacks.receive, methods=["POST"]),
             Route(ROUTES[1], callbacks.receive, methods=["GET", "POST"]),
             *orders.routes(),
@@ -53,6 +61,15 @@ def create_web_app(
         exception_handlers={404: refuse, 405: refuse},
         lifespan=partial(_heartbeat, container.callback_gaps.heartbeat),
     )
+
+
+async def _sign(address: PublicAddress, request: Request) -> Response:
+    """Answer `order-sync check`, which proves that the public address reaches this process."""
+    try:
+        signature = await run_in_threadpool(address.answer, request.path_params["number"])
+    except DatabaseError:
+        signature = None
+    return PlainTextResponse(signature or UNSIGNED, 200 if signature else 404)
 
 
 async def _refuse(

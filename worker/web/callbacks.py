@@ -25,6 +25,7 @@ from worker.database.database import Database
 from worker.enqueue import TaskQueue
 from worker.errors import CarrierError, Forged, Unreadable
 from worker.services.outcomes import run_codec
+from worker.services.public_address import ELSEWHERE
 from worker.web.bodies import RequestBodies
 
 logger = log.get(__name__)
@@ -103,7 +104,7 @@ class CallbackEndpoint:
             address = "/".join(request.scope["path"].split("/")[:3])[:MAX_LOGGED]
             logger.warning("callback.refused", address=address, method=request.method[:MAX_LOGGED], answer=status)
             self.count(UNKNOWN, status)
-        text = "no such callback address" if status == HTTPStatus.NOT_FOUND else ""
+        text = ELSEWHERE if status == HTTPStatus.NOT_FOUND else ""
         return PlainTextResponse(text, status_code=status)
 
     async def _answer(self, request: Request, account: str, codec: Carrier, body: bytes) -> Response:

@@ -85,6 +85,7 @@ class Parts:
             *self._attempts(),
             *self._deliveries(found, now),
             *self._work(stored, found, now),
+            *self._subscribers(stored, now),
             *self._carriers(stored, found, now),
             self._calls(),
         ]
@@ -139,6 +140,21 @@ class Parts:
         yield _value("write_backs_waiting", text, found.write_backs)
         letters = sum(each.count for each in stored.dead_letters)
         yield _value("dead_letters", "Messages that could not be read and wait for an operator", letters)
+
+    def _subscribers(self, stored: StoredState, now: datetime) -> Iterator[Metric]:
+        lags: dict[Labels, float] = {}
+        blocked: dict[Labels, float] = {}
+        disabled: dict[Labels, float] = {}
+        answers: dict[Labels, float] = {}
+        for each in stored.subscribers:
+            subscriber, name = each.subscriber, (each.subscriber.id,)
+            lags[name], blocked[name] = _age(each.waiting_since, now), each.blocked
+            disabled[name] = subscriber.disabled_at is not None
+            answers |= {(*name, "accepted"): subscriber.accepted, (*name, "failed"): subscriber.failed}
+        yield _gauge("subscriber_lag_seconds", "Age of the oldest event not accepted over HTTP", "subscriber", lags)
+        yield _gauge("subscriber_blocked", "Deliveries with an event that is not accepted", "subscriber", blocked)
+        yield _gauge("subscriber_disabled", "Whether a subscriber gets no events", "subscriber", disabled)
+        yield _counter("subscriber_requests", "Events sent over HTTP, by result", "subscriber result", answers)
 
     def _carriers(self, stored: StoredState, found: Measurements, now: datetime) -> Iterator[Metric]:
         names = (*self.accounts, EVERY_ACCOUNT)

@@ -1,4 +1,4 @@
-"""The HTTP door: platforms without a connection to the bus send orders and read deliveries here.
+"""The HTTP door: platforms without a connection to the bus send orders, and read deliveries and events here.
 
 A message is stored before it is answered, in threads that only these requests use. A platform's slow requests delay no
 callback.
@@ -10,7 +10,7 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -24,7 +24,7 @@ from starlette.routing import Route
 from schemas.events import delivery_id
 from schemas.json_reader import MAX_MESSAGE_BYTES, MalformedError
 from schemas.messages import Message
-from schemas.openapi import CANCEL, DELIVERY, ORDERS, openapi
+from schemas.openapi import CANCEL, DELIVERY, EVENTS, ORDERS, openapi
 from schemas.ordering import ProjectDefaults
 from schemas.requests import (
     EVENT_TYPE,
@@ -35,13 +35,15 @@ from schemas.requests import (
     read_event_request,
     read_order_request,
 )
+from schemas.trace import Trace
 from worker import log
 from worker.database.connection import DatabaseError
+from worker.services.event_feed import CursorExpired
 from worker.services.order_requests import OrderRequests, OtherContentError
 from worker.web.bodies import CLOSE, RequestBodies
 
 logger = log.get(__name__)
-FOLDERS = frozenset({"orders", "deliveries", "openapi.json"})
+FOLDERS = frozenset({"orders", "deliveries", "events", "openapi.json"})
 """The first part of each address of the door."""
 THREADS = 8
 JSON_TYPE = "application/json"
@@ -49,6 +51,7 @@ PROBLEM_TYPE = "application/problem+json"
 REFUSALS: dict[type[Exception], int] = {
     OtherSourceError: 403,
     OtherContentError: 409,
+    CursorExpired: 410,
     MalformedError: 422,
     ClientDisconnect: 503,  # nobody reads it, but it is counted
     DatabaseError: 503,
@@ -66,6 +69,7 @@ class OrdersApi:
     """The source of each key."""
     requests: OrderRequests
     project: ProjectDefaults
+    read_events: Respond
     count: Callable[[str, int], None]
     """Counts an answer. The arguments are the path and the HTTP status."""
     bodies: RequestBodies = field(default_factory=RequestBodies)
@@ -80,6 +84,7 @@ class OrdersApi:
             self._route("POST", ORDERS, self._place),
             self._route("POST", CANCEL, self._cancel),
             self._route("GET", DELIVERY, self._show),
+            self._route("GET", EVENTS, self.read_events),
             Route("/openapi.json", partial(_send_document, document)),
         ]
 
@@ -138,10 +143,11 @@ class OrdersApi:
             if read is None:
                 raise HTTPException(415, f"send {' or '.join(readers)}")
             request.state.authentic = True  # from now on the server does not close this connection to make room
-            return await self._run(self._store, read, body)
+            return await self._run(self._store, read, body, _trace(request))
 
-    def _store(self, read: Callable[[bytes], Message], body: bytes) -> Response:
+    def _store(self, read: Callable[[bytes], Message], body: bytes, trace: Trace | None) -> Response:
         message = read(body)
+        message = replace(message, trace=message.trace or trace)
         changes = self.requests.store(message)
         order_id = message.data.order_id
         answer = Accepted(order_id=order_id, delivery_id=delivery_id(message.source, order_id))
@@ -170,6 +176,11 @@ def _refuse(error: Exception) -> Response:
         logger.error("order.request_failed", error=type(error).__name__)
         return refuse_request(status, "try again later")
     return refuse_request(status, str(error))
+
+
+def _trace(request: Request) -> Trace | None:
+    """Return the trace of a request's headers, in which a platform traces its own work."""
+    return Trace.read(request.headers.get("traceparent"), request.headers.get("tracestate"))
 
 
 def _digest(key: str) -> bytes:

@@ -61,6 +61,12 @@ class LimitedProtocol(H11Protocol):
         super().on_response_complete()
         self._start_timeout()
 
+    def shutdown(self) -> None:
+        """Let the endpoint know that the server ends, so that a request which waits for events is answered now."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.scope["state"]["ending"] = True
+        super().shutdown()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timeout."""
         self._cancel_timeout()

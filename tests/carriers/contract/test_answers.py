@@ -276,7 +276,7 @@ def readers(subject: Subject, reply: Reply) -> list[Callable[[], object]]:
 
 
 @subjects
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(status=STATUSES, body=BODIES)
 def test_an_arbitrary_answer_is_read_or_is_a_short_carrier_error(subject: Subject, status: int, body: bytes) -> None:
     for act in readers(subject, Reply(status, body)):

@@ -115,7 +115,7 @@ def refusal(act: Callable[[], object]) -> tuple[Reason, str] | None:
 
 
 @subjects
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples)
 @given(data=st.data())
 def test_check_order_refuses_with_the_same_reason_and_text_exactly_when_book_refuses(
     subject: Subject, data: st.DataObject

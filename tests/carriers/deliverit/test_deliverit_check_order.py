@@ -82,7 +82,7 @@ def test_a_check_accepts_an_order_that_a_create_accepts(
 
 
 @every_way
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.sampled_from([*FAULTS.values(), *ODD.values()]), max_size=4))
 def test_a_check_and_a_create_agree_on_every_combination_of_faults(
     account: DeliverItAccount,

@@ -64,7 +64,7 @@ JSONISH = st.recursive(
 BODIES = st.binary(max_size=60) | JSONISH.map(lambda value: json.dumps(value).encode())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(status=st.sampled_from([200, 201, 202, 302, 400, 401, 404, 429, 500]), body=BODIES)
 def test_every_reply_is_read_or_raises_a_carrier_error(
     codec: DeliverIt, booking: Booking, offered: AttemptView, finding: Call, now: datetime, status: int, body: bytes

@@ -225,7 +225,7 @@ ROWS = st.dictionaries(
 
 
 @pytest.mark.quirk("X-14")
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2 * settings().max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=ROWS, others=st.lists(ROWS | WORDS, max_size=3))
 def test_no_row_raises_an_error_or_hides_our_own(
     codec: DeliverIt, attempt: AttemptView, tracking: Call, changes: dict[str, Any], others: list[object]

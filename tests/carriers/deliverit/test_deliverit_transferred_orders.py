@@ -256,7 +256,7 @@ def test_any_other_reply_to_the_cancel_of_a_transfer_is_no_success(
         assert (error.reason, error.text) == (Reason.DEADLINE_PASSED, TOO_LATE["message"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(status=st.sampled_from([200, 201, 202, 400, 401, 404, 500]), body=st.binary(max_size=80) | st.builds(
     lambda **document: json.dumps(document).encode(),
     error=st.booleans() | st.none(),

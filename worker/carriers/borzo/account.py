@@ -11,6 +11,12 @@ from worker.http.account import Rate
 MAX_SECRETS = 2
 MAX_LOADERS = 11
 PUBLIC_TRANSPORT = 6
+CHARGED = (
+    "cod", "cod_voucher", "insurance", "total_weight_kg", "loaders_count", "motobox", "thermobox", "return_required",
+    "notify_client", "notify_recipient",
+)  # fmt: skip
+"""The settings that add a service to an order; Borzo's prices have a fee for most of them."""
+NOT_CHARGED = (False, 0, "none")
 
 
 class BorzoAccount(CarrierAccount):
@@ -66,6 +72,12 @@ class BorzoAccount(CarrierAccount):
         """The callback secrets that are valid now: none, one or two."""
         text = self.callback_secret.get_secret_value() if self.callback_secret else ""
         return tuple(part.strip() for part in text.split(",") if part.strip())
+
+    @property
+    def money(self) -> tuple[str, ...]:
+        """Which settings are on for which Borzo may charge more than the delivery."""
+        names = [name for name in CHARGED if getattr(self, name) not in NOT_CHARGED]
+        return (f"Borzo may charge for {', '.join(name.upper() for name in names)}",) if names else ()
 
     @field_validator("vehicle_type_id")
     @classmethod

@@ -59,6 +59,21 @@ class CervoAccount(CarrierAccount):
     bounds: Bounds | None = None
     """South, west, north, east. A drop-off outside these bounds is refused, to catch swapped coordinates."""
 
+    @property
+    def money(self) -> tuple[str, ...]:
+        """The words by which Cervo's courier knows whether to collect money; the API document does not list them."""
+        collected = ", ".join(f"{method} {token}" for method, token in self.payment_tokens.items())
+        words = f"ispaid is {self.paid_token} or {self.unpaid_token}; a payment is {self.prepaid_token}, or {collected}"
+        return (f"{words}: let Cervo confirm these words",)
+
+    @property
+    def risks(self) -> tuple[str, ...]:
+        """The risk of a second courier."""
+        text = (
+            "RESUBMIT_IN_DOUBT is on: two couriers may come, unless Cervo has confirmed that it refuses a repeated id"
+        )
+        return (text,) if self.resubmit_in_doubt else ()
+
     @field_validator("bounds", mode="before")
     @classmethod
     def _split_bounds(cls, value: Any) -> Any:

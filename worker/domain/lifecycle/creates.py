@@ -6,7 +6,7 @@ Two creates for one delivery could bring two couriers. While the outcome of an a
 from datetime import datetime
 
 from schemas.events import EventType
-from schemas.status import AttemptState, AttentionReason, Cause, DeliveryStatus, Detail, Reason
+from schemas.status import AttemptState, AttentionReason, Cause, Conflict, DeliveryStatus, Detail, Reason
 from worker.carriers.port import Booked, Observation, Raw
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
@@ -22,7 +22,7 @@ from worker.domain.lifecycle.reconciliation import (
     leave_to_operator,
     mark_unknown,
 )
-from worker.domain.lifecycle.reopening import Conflict, add_duplicate
+from worker.domain.lifecycle.reopening import add_duplicate
 from worker.domain.lifecycle.rollup import refuse_attempt
 from worker.domain.planner import may_resubmit
 from worker.errors import CarrierError, Refused, Unavailable

@@ -16,6 +16,7 @@ from schemas.status import (
     AttentionReason,
     CancelledBy,
     Cause,
+    Conflict,
     DeliveryStatus,
     Detail,
     PlatformStatus,
@@ -180,14 +181,10 @@ def apply_platform_status(
     return _apply_status(ChangeBuilder(delivery, terms, now, Cause.POLL), status, delivery.order.revision)
 
 
-def record_platform_conflict(delivery: Delivery, kind: str, terms: TermsByAccount, now: datetime) -> Change:
-    """Publish a conflict between the platform and this delivery (O-18).
-
-    `kind` is the cause. It is `platform_refused` if the platform refused our status, and `platform_differs` if the
-    platform shows a status that contradicts ours.
-    """
+def record_platform_conflict(delivery: Delivery, kind: Conflict, terms: TermsByAccount, now: datetime) -> Change:
+    """Publish a conflict between the platform and this delivery (O-18)."""
     change = ChangeBuilder(delivery, terms, now, Cause.POLL)
-    change.add_event(EventType.CONFLICT, delivery.active, reason_text=kind)
+    change.add_event(EventType.CONFLICT, delivery.active, reason_text=kind.value)
     return change.build()
 
 
@@ -246,7 +243,7 @@ def _close(change: ChangeBuilder, status: int) -> None:
     if change.delivery.active is None:
         _stop(change, Detail.PLATFORM_CLOSED)
     elif TO_PLATFORM[change.delivery.status] != status:
-        change.add_event(EventType.CONFLICT, reason_text=Detail.PLATFORM_CLOSED.value)
+        change.add_event(EventType.CONFLICT, reason_text=Conflict.PLATFORM_CLOSED.value)
 
 
 def _leave_to_own_driver(change: ChangeBuilder, _status: int) -> None:

@@ -7,11 +7,19 @@ changes the delivery's status.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from enum import StrEnum
 from hashlib import blake2b
 
 from schemas.events import EventType
-from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, AttemptState, AttentionReason, Cause, DeliveryStatus
+from schemas.status import (
+    FINAL,
+    GOODS_WITH_COURIER,
+    RANK,
+    AttemptState,
+    AttentionReason,
+    Cause,
+    Conflict,
+    DeliveryStatus,
+)
 from worker.carriers.port import Observation
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
@@ -36,19 +44,6 @@ SETTLED_WHEN_CREATED = UNKNOWN_OUTCOME_REASONS | {AttentionReason.NOT_DISPATCHED
 """Attention reasons that are cleared when the carrier has created the order."""
 SETTLED_BY_ANY_STATE = frozenset({AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER})
 """Attention reasons that are cleared when the carrier shows any state of the order, including an offer."""
-
-
-class Conflict(StrEnum):
-    """The kind of a conflict about an attempt, as it is published."""
-
-    ORPHAN_FOUND = "orphan_found"
-    """The carrier has an order for an attempt that was refused, never created or never sent."""
-    CANCELLED_BUT_ALIVE = "cancelled_but_alive"
-    """The courier of a cancelled order has the goods."""
-    TWO_COURIERS = "two_couriers"
-    """An ended attempt continues beside another courier."""
-    DUPLICATE = "duplicate"
-    """The carrier has several orders with the reference of one attempt."""
 
 
 def reset_on_reopen(attempt: Attempt) -> Attempt:

@@ -5,11 +5,11 @@ The demo acts like a platform: it only publishes orders on the bus and reads the
 
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -18,12 +18,13 @@ from schemas.events import EventType
 from worker import log
 from worker.bus import streams
 from worker.bus.streams import Bus
+from worker.carriers import KINDS
 from worker.config.redis_url import RedisUrl
-from worker.folders import write_private
 from worker.local.demo.orders import MALFORMED, SAMPLES, first_message, next_message
 from worker.local.demo.platform import DELIVERED, MISSED, final_status, place_missed_order
 from worker.local.demo.show import OrderView, display, print_line
-from worker.local.supervisor import Supervisor, free_port, read_tail, start_redis
+from worker.local.samples import sample_file, sandbox_account
+from worker.local.supervisor import Supervisor, free_port, read_tail, start_redis, write_variables
 
 FOLDER = Path("var/demo")
 SETTINGS = FOLDER / "settings.sh"
@@ -46,25 +47,23 @@ def environment(redis_url: str, sandbox: int, web: int, desk: int, flower: int) 
         "DESK_ADDRESS": f"127.0.0.1:{desk}",
         "FLOWER_ADDRESS": f"127.0.0.1:{flower}",
         "PUBLIC_URL": f"http://127.0.0.1:{web}",
-        "STORES_FILE": str(Path(__file__).parent / "stores.toml"),
-        "CARRIERS__CERVO__BASE_URL": origin,
-        "CARRIERS__CERVO__TOKEN": "sandbox-cervo-token",
+        "STORES_FILE": str(sample_file("stores.toml")),
+        "API_KEYS__PLATFORM": secrets.token_hex(32),
         "CARRIERS__CERVO__POLL_INTERVAL": "1",
         "CARRIERS__CERVO__RATE": "20/second",
-        "CARRIERS__BORZO__BASE_URL": origin,
-        "CARRIERS__BORZO__TOKEN": "sandbox-borzo-token",
-        "CARRIERS__BORZO__CALLBACK_SECRET": "sandbox-borzo-secret",
         "CARRIERS__BORZO__POLL_INTERVAL": "5",
-        "CARRIERS__DELIVERIT__BASE_URL": origin,
-        "CARRIERS__DELIVERIT__USERNAME": "sandbox@deliverit.example",
-        "CARRIERS__DELIVERIT__PASSWORD": "sandbox-deliverit-password",
         "CARRIERS__DELIVERIT__POLL_INTERVAL": "1",
+        "WEBHOOKS__PRIVATE_HOSTS": "127.0.0.1,localhost",
         "CARRIERS__DELIVERIT__OFFER_WAIT": "3",  # the demo has no operator who would answer
         "ORDERING__BASE_URL": origin,
         "ORDERING__API_KEY": "sandbox-ordering-key",
+        "ORDERING__SOURCE": "sandbox",  # the platform of the messages in the documentation does not know their orders
         "ORDERING__GATE": "accepted",
         "ORDERING__RATE": "20/second",
     }
+    for kind in KINDS:
+        account = sandbox_account(kind, origin)
+        settings |= {f"CARRIERS__{kind}__{name}".upper(): value for name, value in account.items()}
     others = {key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")}
     return {**others, **{f"ORDER_SYNC_{key}": value for key, value in settings.items()}}
 
@@ -78,7 +77,7 @@ def run(console: Console, *, keep: bool) -> bool:
         console.print("Starting Redis, the sandbox, worker, beat, web and Flower ...", style="dim")
         url = start_redis(supervisor, FOLDER / "redis")
         supervisor.environ = environment(url, sandbox, web, desk, flower)
-        _write_settings(supervisor.environ)
+        write_variables(SETTINGS, supervisor.environ)
         _start_sandbox(supervisor, sandbox, web)
         supervisor.run_command(["order-sync", "db", "upgrade"])
         log.setup("ERROR", "console")  # the warnings about the missed order are expected
@@ -88,12 +87,6 @@ def run(console: Console, *, keep: bool) -> bool:
         if keep:
             _keep(console, supervisor, url, sandbox, desk, flower)
         return as_scripted
-
-
-def _write_settings(environ: Mapping[str, str]) -> None:
-    """Write the settings to a file, with which commands in another shell can operate the demo."""
-    ours = (f"export {key}={quote(value)}\n" for key, value in environ.items() if key.startswith("ORDER_SYNC_"))
-    write_private(SETTINGS, "".join(ours))
 
 
 def _start_sandbox(supervisor: Supervisor, port: int, web: int) -> None:
@@ -163,7 +156,8 @@ def _summarise(
 def _keep(console: Console, supervisor: Supervisor, url: str, sandbox: int, desk: int, flower: int) -> None:
     console.print(f"Flower   http://127.0.0.1:{flower}\nSandbox  http://127.0.0.1:{sandbox}/sandbox")
     console.print(f"Desk     http://127.0.0.1:{desk}\nRedis    {RedisUrl.parse(url).masked}")
-    console.print(f"Operate  . {SETTINGS} && .venv/bin/order-sync deliveries\nCtrl-C ends everything.", soft_wrap=True)
+    console.print(f"Operate  . {SETTINGS}   in another shell, then `order-sync deliveries`", soft_wrap=True)
+    console.print("Ctrl-C ends everything.")
     while True:
         supervisor.watch()
         time.sleep(0.5)

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.openapi import EVENT, ORDER
 from schemas.status import DeliveryStatus
 
 PENDING, ACCEPTED = 0, 7
@@ -54,7 +55,7 @@ CUSTOMERS = {
 }
 
 SAMPLES = (
-    Sample("2011", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "an ordinary delivery"),
+    Sample("2010", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "an ordinary delivery"),
     Sample("2012", "17", "offered", DeliveryStatus.DELIVERED, "deliverit", "another time is offered and accepted"),
     Sample(
         "2013",
@@ -114,6 +115,11 @@ def _order(sample: Sample) -> dict[str, Any]:
 
 def order(order_id: str, store_id: str, notes: str, *, prepaid: bool = True) -> dict[str, Any]:
     """Return an order of a store's customer, in the format of the platform's messages."""
+    return {**order_of(order_id, store_id, prepaid=prepaid), "notes": notes}
+
+
+def order_of(order_id: str, store_id: str, *, prepaid: bool = True) -> dict[str, Any]:
+    """Return an order of a store's customer without notes."""
     customer = CUSTOMERS[store_id]
     amount = "125.00"
     return {
@@ -136,8 +142,16 @@ def order(order_id: str, store_id: str, notes: str, *, prepaid: bool = True) -> 
             "method": "card" if prepaid else "cash",
         },
         "items": [{"name": "Margherita", "quantity": 1, "unit_price": amount}],
-        "notes": notes,
     }
+
+
+def sample_order(order_id: str, store_id: str, notes: str) -> dict[str, Any]:
+    """Return the message that `order-sync sample-order` writes: the documents' example, for a store's customer."""
+    order = order_of(order_id, store_id)
+    data = {name: order[name] for name in ("order_id", "store_id", "customer", "dropoff")}
+    payment = {**ORDER["payment"], "currency": order["payment"]["currency"]}
+    noted = {"notes": notes} if notes else {}
+    return {**EVENT, "id": f"order-{order_id}-placed", "data": {**ORDER, **data, "payment": payment, **noted}}
 
 
 def first_message(sample: Sample) -> str:

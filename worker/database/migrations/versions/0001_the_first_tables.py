@@ -318,6 +318,35 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "carrier_status"),
     )
     op.create_table(
+        "subscriber",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("types", sa.JSON(), nullable=True),
+        sa.Column("secrets", sa.JSON(), nullable=True),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("accepted", sa.BigInteger(), nullable=False),
+        sa.Column("failed", sa.BigInteger(), nullable=False),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("try_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("disabled_because", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "blocked_key",
+        sa.Column("subscriber_id", sa.String(), nullable=False),
+        sa.Column("key", sa.String(36), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("try_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("subscriber_id", "key"),
+    )
+    op.create_table(
         "write_back",
         sa.Column("delivery_id", sa.String(36), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
