@@ -10,6 +10,7 @@ replies, refusals, offers and couriers who withdraw. `order-sync rehearse` does 
 import argparse
 import json
 import math
+import os
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +21,11 @@ from zoneinfo import ZoneInfo
 
 from schemas.stores import Store
 from worker import log
-from worker.config.settings import Settings, load
+from worker.config.settings import Settings, load, read_stores
 from worker.local.demo.orders import message, order
 from worker.local.rehearsal import Conditions, Outage, PlacedOrder, rehearse
 from worker.local.rehearsal.carriers import script_for
+from worker.local.samples import sample_file
 from worker.web import create_web_app
 
 START = datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
@@ -64,7 +66,7 @@ def deployment(orders: int) -> tuple[Settings, dict[str, Store], dict[str, str]]
         for each in COUNTRIES
         for number in range(max(1, math.ceil(orders * each.share / each.orders_of_account)))
     }
-    environ = {"ORDER_SYNC_PUBLIC_URL": "https://orders.example", "ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0"}
+    environ = {"ORDER_SYNC_CONFIG": os.devnull, "ORDER_SYNC_PUBLIC_URL": "https://orders.example"}
     for name, kind in kinds.items():
         prefix = f"ORDER_SYNC_CARRIERS__{name.upper()}__"
         country = next(each for each in COUNTRIES if each.kind == kind)
@@ -73,7 +75,7 @@ def deployment(orders: int) -> tuple[Settings, dict[str, Store], dict[str, str]]
 
 
 def _stores(kinds: Mapping[str, str]) -> Iterator[tuple[str, Store]]:
-    samples = load_samples()
+    samples = read_stores(sample_file("stores.toml"))
     names = list(kinds)
     for place, (account, kind) in enumerate(kinds.items()):
         country = next(each for each in COUNTRIES if each.kind == kind)
@@ -84,14 +86,6 @@ def _stores(kinds: Mapping[str, str]) -> Iterator[tuple[str, Store]]:
             store_id = f"{account}-{number + 1}"
             changes = {"store_id": store_id, "carriers": tuple(dict.fromkeys([account, second]))}
             yield store_id, samples[country.sample_store].model_copy(update=changes)
-
-
-def load_samples() -> dict[str, Store]:
-    """Return the stores of the demo."""
-    from worker.config.settings import read_stores  # noqa: PLC0415
-    from worker.local import demo  # noqa: PLC0415
-
-    return read_stores(Path(demo.__file__).parent / "stores.toml")
 
 
 def invent(

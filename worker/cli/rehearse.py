@@ -30,7 +30,6 @@ def rehearse(
     from worker.local.rehearsal.own_orders import own_orders, stores_of
     from worker.web import create_web_app
 
-    log.setup("ERROR", "console")
     services = open_container()
     now = services.clock()
     begin, end = moment(since, now), moment(until, now, "--until") if until else now
@@ -43,7 +42,8 @@ def rehearse(
     if not orders:
         fail(f"no order was placed from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC")
     show = (lambda _line: None) if as_json else console.print
-    figures = rehearse(services.settings, stores, orders, begin, folder, create_web_app, conditions, show)
+    with log.only_errors():
+        figures = rehearse(services.settings, stores, orders, begin, folder, create_web_app, conditions, show)
     if as_json:
         write_json(figures)
     raise typer.Exit(0 if figures["correct"] else 1)

@@ -222,7 +222,7 @@ def _settings(settings: Settings, folder: Path, redis_url: str) -> Settings:
             "journal_folder": folder / "journal",
             "redis_url": redis_url,
             "bus_url": "",
-            "broker_url": "memory://",
+            "broker_url": "memory://localhost",
             "orders_stream": "orders",
             "events_stream": "deliveries",
             "public_url": f"http://{PUBLIC_HOST}" if settings.public_url else "",
