@@ -6,6 +6,7 @@ A block that does not run is in one of the tables below with its reason, and a c
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -36,6 +37,7 @@ RUN_PAGES = {
     "docs/going-live.md",
     "docs/messages.md",
     "docs/operating.md",
+    "docs/pulling.md",
     "docs/sandbox.md",
     "docs/sending-orders.md",
     "docs/statuses.md",
@@ -44,6 +46,9 @@ RUN_PAGES = {
 }
 """Only the blocks of these pages run. A block of another page may change the machine, so it runs only by hand."""
 RUN_ELSEWHERE = {
+    'docs/pulling.md: read_events() { curl -sS -H "Authorization: Bearer $ORDER_SYNC_API_KEYS__PLATFORM" '
+    '"http://$ORDER_SYNC_WEB_ADDRESS/events?$1"; }': "test_snippets.py",
+    "docs/pulling.md: import json": "test_snippets.py",
     "docs/sending-orders.md: import os": "test_snippets.py",
     'docs/sending-orders.md: const fs = require("fs");': "test_snippets.py",
     "docs/sending-orders.md: import json": "test_snippets.py",
@@ -79,6 +84,10 @@ NOT_RUN = {
 }  # fmt: skip
 RUNS_ON = {
     "events --follow --since 10m": "until Ctrl-C",
+    "listen": "until Ctrl-C",
+    "listen --since 1h --order 2011": "until Ctrl-C",
+    "listen --forward http://localhost:3000/hooks": "until Ctrl-C",
+    "listen --forward localhost:3000 --secret whsec_... --after 4711": "until Ctrl-C",
 }
 REDIS = "redis://127.0.0.1:6379/0"
 VALUES = {
@@ -192,11 +201,11 @@ class Reader:
             return
         first, *then = self.with_values(command).split(" | order-sync ")
         written, _, file = first.partition(" > ")
-        result = self.command_line(*written.split())
+        result = self.command_line(*shlex.split(written))
         if file:
             (self.folder / file).write_text(result.out)
         for following in then:
-            result = self.command_line(*following.split(), stdin=result.out.encode())
+            result = self.command_line(*shlex.split(following), stdin=result.out.encode())
         answer = ANSWERS.get(command, "")
         refused = result.code != 0 and command != "status"  # it ends with 1 while anything needs an operator
         if refused != bool(answer) or answer not in result.err:

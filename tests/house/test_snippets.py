@@ -29,7 +29,7 @@ from worker.database import deliveries
 from worker.domain.delivery import OutgoingEvent
 from worker.web.server import OPTIONS, LimitedProtocol
 
-SENDING, SUBSCRIBING = "docs/sending-orders.md", "docs/subscribing.md"
+SENDING, SUBSCRIBING, PULLING = "docs/sending-orders.md", "docs/subscribing.md", "docs/pulling.md"
 EXAMPLE = ROOT / "docs" / "order-placed.json"
 SECONDS = 300
 """How long an example may take, however loaded the machine is."""
@@ -114,6 +114,30 @@ def test_the_curl_example_places_reads_and_cancels_the_order(make_edge: Callable
     assert (state["order_id"], state["status"], cancelled) == ("2011", "queued", placed)
     (delivery,) = edge.container.database.read(deliveries.find, placed["delivery_id"])
     assert (delivery.order, delivery.status) == (example().data, DeliveryStatus.CANCELLED)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+def test_the_examples_of_curl_and_python_read_the_events_of_an_order(
+    make_edge: Callable[..., Edge], tmp_path: Path
+) -> None:
+    edge = make_edge(API_KEYS__PLATFORM="k" * 32)
+    edge.run(run_against(edge.web, block(SENDING, "sh", "order()"), ORDER_SYNC_API_KEYS__PLATFORM="k" * 32))
+    script = block(PULLING, "sh", "read_events()").replace("after=4711&wait=30", "after=now&wait=0")
+    output = edge.run(run_against(edge.web, script, ORDER_SYNC_API_KEYS__PLATFORM="k" * 32))
+    reader = (
+        block(PULLING, "python", "cursor").replace("while True:", "for _ in range(2):").replace("wait=30", "wait=0")
+    )
+    printed = edge.run(
+        run_against(
+            edge.web,
+            f"cd {tmp_path} && {sys.executable} - <<'END'\n{reader}END\n",
+            ORDER_SYNC_API_KEYS__PLATFORM="k" * 32,
+        )
+    )
+    first, then = json.loads(f"[{output.replace('}{', '},{')}]")
+    assert [each["data"]["status"] for each in first["events"]] == ["queued", "cancelled"]
+    assert then == {"events": [], "next": first["next"]}
+    assert printed.splitlines() == [f"2011 delivery.status_changed {status}" for status in ("queued", "cancelled")]
 
 
 PIPE = 1_000_000

@@ -321,7 +321,7 @@ def test_the_system_page_shows_the_groups_and_the_queues(browser: Browser, simul
         "order-sync orders up to date 0 0 tests: seen 0 s ago",
         "billing deliveries up to date 1 1 reader: 1 not acknowledged, seen 0 s ago",
         "Queues",
-        "All 11 queues no task waits",
+        "All 12 queues no task waits",
         "What operators did last",
     ]
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -128,7 +129,7 @@ def test_every_command_in_the_blocks_has_the_arguments_that_it_needs() -> None:
     for each in blocks("sh", "bash"):
         for line in lines(each.text):
             for arguments in FENCED.findall(line.partition(" #")[0]):
-                parse(arguments.split())
+                parse(shlex.split(arguments))
 
 
 def parse(words: list[str]) -> None:
