@@ -12,6 +12,7 @@ import json
 import math
 import os
 import random
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,6 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("var/day"))
     given = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a background job of a shell would ignore Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     log.setup("ERROR", "console")
     settings, stores, kinds = deployment(given.orders)
     conditions = Conditions(seed=given.seed, outages=outages(kinds))

@@ -1,7 +1,9 @@
 """The command that rehearses a day with the deployment's own orders."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
-from contextlib import closing
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import typer
@@ -42,8 +44,21 @@ def rehearse(
     if not orders:
         fail(f"no order was placed from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC")
     show = (lambda _line: None) if as_json else console.print
-    with log.only_errors():
+    with _stopped_cleanly(), log.only_errors():
         figures = rehearse(services.settings, stores, orders, begin, folder, create_web_app, conditions, show)
     if as_json:
         write_json(figures)
     raise typer.Exit(0 if figures["correct"] else 1)
+
+
+@contextmanager
+def _stopped_cleanly() -> Iterator[None]:
+    """End Redis and delete the working folder also after Ctrl-C or SIGTERM."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("ended")
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
