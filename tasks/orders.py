@@ -7,7 +7,7 @@ from celery import Task, shared_task
 from celery.exceptions import Reject
 from celery.worker.request import Request
 
-from worker.bus.streams import OUTAGES
+from worker.bus.port import OUTAGES
 from worker.container import container
 
 HIDDEN = "<redacted>"

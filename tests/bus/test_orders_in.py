@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
-from worker.bus.streams import Bus, Entry, dump_fields, load_fields, time_of
+from worker.bus.port import Entry, dump_fields, load_fields, time_of
+from worker.bus.streams import Bus
 
 
 def patient(client: redis.Redis, bus: Bus, idle_ms: int) -> Bus:

@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from worker.bus import streams
-from worker.bus.streams import GROUP, Bus
+from worker.bus.port import GROUP
+from worker.bus.streams import Bus
 
 
 def test_a_server_that_responds_passes_the_check(bus: Bus) -> None:

@@ -8,7 +8,8 @@ import redis
 import structlog
 
 from tests.services.simulation import Simulation
-from worker.bus.streams import Bus, Consumer, Group
+from worker.bus.port import Consumer, Group
+from worker.bus.streams import Bus
 
 NOW = datetime.fromtimestamp(10_000, UTC)
 

@@ -16,7 +16,7 @@ import psycopg
 import redis
 from psycopg.rows import dict_row
 
-from tests.chaos.bus import Subscriber
+from tests.chaos.bus import PlatformBus, RabbitBus, RedisBus, Subscriber
 from tests.chaos.callback_relay import CallbackRelay
 from tests.chaos.checker import ENDED, awaits_operator
 from tests.chaos.clock import FastClock
@@ -30,6 +30,7 @@ from tests.chaos.proxy import Network
 from tests.chaos.sandbox import Sandbox
 from tests.chaos.strangers import Strangers
 from tests.conftest import own_postgres_server
+from tests.rabbitmq import own_node
 from worker.database.database import Database
 from worker.local.supervisor import Supervisor, free_port, start_redis
 
@@ -51,7 +52,9 @@ MINUTES_AHEAD = (-6, -2, 0, 2, 6)
 class Run:
     """One run with its servers, processes, load and faults."""
 
-    def __init__(self, seed: int, folder: Path, stack: ExitStack, wanted: Collection[str] = ()) -> None:
+    def __init__(
+        self, seed: int, folder: Path, stack: ExitStack, wanted: Collection[str] = (), *, on_rabbitmq: bool = False
+    ) -> None:
         self.seed, self.folder = seed, folder
         self.gate = random.Random(f"{seed} gate").choice(sorted(SHOP_SCRIPTS))
         dice, choices = random.Random(f"{seed} clocks"), MINUTES_AHEAD if is_wanted(CLOCKS_WRONG, wanted) else (0,)
@@ -63,6 +66,7 @@ class Run:
         self.supervisor = stack.enter_context(Supervisor(dict(os.environ), folder / "log", grace=8))
         url = start_redis(self.supervisor, folder / "redis")
         (self.redis,) = self.supervisor.processes
+        self.rabbitmq = stack.enter_context(own_node(folder / "rabbitmq")) if on_rabbitmq else None
         self.postgres = stack.enter_context(own_postgres())
         self.database = self.postgres.get_uri()
         web, relay = free_port(), free_port()
@@ -75,16 +79,18 @@ class Run:
             "redis": port_of(url),
             "database": socket_of(self.postgres),
             "carriers": self.sandbox.port,
+            **({"rabbitmq": self.rabbitmq.port} if self.rabbitmq else {}),
         }
         self.links = {name: self.network.link(server) for name, server in servers.items()}
         self.relay = CallbackRelay(web, seed)
         self.network.start(self.relay.serve(relay))
         self.strangers = Strangers(self.network, web, seed, self.clock)
         self._start(web, relay, url)
-        self.subscriber = stack.enter_context(Subscriber(url))
-        server = stack.enter_context(closing(redis.Redis.from_url(url, socket_timeout=2)))
+        self.redis_client = stack.enter_context(closing(redis.Redis.from_url(url, socket_timeout=2)))
+        bus: PlatformBus = RabbitBus(self.rabbitmq.url) if self.rabbitmq else RedisBus(self.redis_client)
+        self.subscriber = stack.enter_context(Subscriber(bus))
         dice = random.Random(f"{seed} load")
-        self.load = Load(server, self.sandbox.seed, dice, ORDERS_PER_SECOND, self.clock, self.gate)
+        self.load = Load(bus, self.sandbox.seed, dice, ORDERS_PER_SECOND, self.clock, self.gate)
         self.injector = FaultInjector(chosen(faults_of(self), wanted), random.Random(f"{seed} injector"))
         self.exits: Counter[str] = Counter()
         self._bookings, self._booked_at = random.Random(f"{seed} bookings"), 0.0
@@ -108,6 +114,9 @@ class Run:
                 "CARRIERS__BORZO__POLL_INTERVAL": POLL_INTERVAL,
             },
         )
+        if self.rabbitmq:
+            address = self.rabbitmq.url.replace(f":{self.rabbitmq.port}/", f":{self.links['rabbitmq'].port}/")
+            settings |= {"ORDER_SYNC_BROKER_URL": address, "ORDER_SYNC_BUS_URL": address}
         public = {"ORDER_SYNC_PUBLIC_URL": f"http://127.0.0.1:{relay}"}
         self.supervisor.environ = {**settings, **self.conditions.variable, **public}
         with closing(Database(self.database)) as database:
@@ -132,6 +141,8 @@ class Run:
             self.injector.tick(self.now)
             self._supervise()
         self.injector.end_all(self.now)
+        if self.rabbitmq:
+            self.rabbitmq.await_commands()
 
     def recover(self) -> float | None:
         """Place an ordinary order at each store; return the seconds until all have a courier, None if one gets none."""

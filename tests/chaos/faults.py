@@ -62,7 +62,7 @@ POSTGRES_SECONDS = 10.0
 NONE = frozenset[str]()
 CALLING_BACK = frozenset({"borzo", "cervo"})
 """The accounts with callbacks."""
-SHORT, LONG = (0.5, 6.0), (3.0, 10.0)
+SHORT, LONG, ALARM = (0.5, 6.0), (3.0, 10.0), (6.0, 10.0)
 """The real seconds of a fault, at least and at most."""
 
 
@@ -156,7 +156,8 @@ def chosen(faults: Sequence[Fault], wanted: Collection[str]) -> list[Fault]:
 
 def faults_of(run: "Run") -> list[Fault]:
     """Return every fault that can happen in a run."""
-    return [*_of_processes(run), *_of_servers(run), *_of_links(run), *_of_carriers(run), *_of_accounts(run)]
+    own = (_of_processes, _of_servers, _of_rabbitmq, _of_links, _of_carriers, _of_accounts)
+    return [fault for each in own for fault in each(run)]
 
 
 def _of_processes(run: "Run") -> Iterator[Fault]:
@@ -179,6 +180,18 @@ def _of_servers(run: "Run") -> Iterator[Fault]:
     yield _stopped("Redis stopped", "redis", run.redis, (1, 5))
     yield Fault("database restarted", "database", lambda: _restart(run))
     yield Fault("database connections ended", "database", lambda: _end_connections(run))
+
+
+def _of_rabbitmq(run: "Run") -> Iterator[Fault]:
+    if (node := run.rabbitmq) is None:
+        return
+    control = partial(partial, node.control_soon)
+    yield Fault("RabbitMQ killed", "rabbitmq", node.kill, node.launch, (1, 4))
+    yield Fault("RabbitMQ stopped", "rabbitmq", control("stop_app"), control("start_app"), ALARM)
+    begin, end = (control("set_vm_memory_high_watermark", each) for each in ("0.0001", "0.4"))
+    yield Fault("RabbitMQ memory alarm", "rabbitmq", begin, end, ALARM)
+    begin, end = (control("set_disk_free_limit", each) for each in ("1000TB", "50MB"))
+    yield Fault("RabbitMQ disk alarm", "rabbitmq", begin, end, ALARM)
 
 
 def _of_links(run: "Run") -> Iterator[Fault]:
@@ -256,7 +269,7 @@ def _delay_reads(run: "Run") -> None:
 
 def _empty(run: "Run") -> None:
     with suppress(redis.RedisError):
-        run.subscriber.flush()
+        run.subscriber.flush(run.redis_client)
 
 
 def _restart(run: "Run") -> None:

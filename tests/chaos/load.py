@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import redis
-
-from tests.chaos.bus import publish
+from tests.chaos.bus import PlatformBus
 from tests.chaos.clock import FastClock
 from tests.chaos.processes import TRANSFER_STORE
+from worker.bus.port import OUTAGES
 from worker.local.demo.orders import message, order
 from worker.sandbox.ordering.order import format_time
 
@@ -49,7 +48,7 @@ READY_IN = 45
 class Load:
     """Places orders on the platform and publishes messages as time passes; a message that the bus refuses waits."""
 
-    server: redis.Redis
+    bus: PlatformBus
     seed: Callable[[Mapping[str, Any]], None]
     dice: random.Random
     rate: float
@@ -72,8 +71,8 @@ class Load:
         """Publish the messages that are due."""
         for each in sorted(each for each in self._waiting if each[0] <= now):
             try:
-                publish(self.server, each[2])
-            except redis.RedisError:
+                self.bus.publish(each[2])
+            except OUTAGES:
                 return
             self._waiting.remove(each)
             self.counts[each[1]] += 1

@@ -27,8 +27,10 @@ from tests.chaos.operator import Operator
 from worker import container, log
 from worker.app import create_app
 from worker.bus import streams
-from worker.bus.streams import IDLE_MS, Bus
+from worker.bus.port import Bus
+from worker.bus.streams import IDLE_MS
 from worker.clock import SharedClock, since_boot
+from worker.config.amqp_url import is_amqp
 from worker.config.settings import load
 from worker.container import Container
 from worker.database import clock
@@ -63,7 +65,9 @@ class FastContainer(Container):
     def bus(self) -> Bus:
         """The real bus, with a shorter time until a dead reader's entries are taken over."""
         settings, idle_ms = self.settings, round(IDLE_MS / CLOCK.rate)
-        bus = Bus(
+        if is_amqp(settings.bus):
+            return super().bus
+        bus = streams.Bus(
             streams.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream, idle_ms=idle_ms
         )
         if INSTRUMENTATION:

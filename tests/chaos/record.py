@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.bus import events_on
 from tests.chaos.faults import STEP_AHEAD, Fault
 from tests.chaos.history import History
 from tests.chaos.load import CUSTOMER, STREET
@@ -60,7 +59,7 @@ def record(run: "Run") -> History:
             for row in sorted(run.rows("event"), key=lambda row: row["position"])
         ],
         bus=list(run.subscriber.received),
-        on_bus=[event["id"] for event in events_on(run.load.server)],
+        on_bus=[event["id"] for event in run.load.bus.events()],
         logs={path.name: path.read_text(errors="replace") for path in sorted((run.folder / "log").glob("*.log"))},
         private=[CUSTOMER, STREET, *personal, *SECRETS, *tokens],
         troubles=[_trouble(run, *each) for each in run.injector.past],

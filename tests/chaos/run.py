@@ -1,7 +1,8 @@
 """Chaos: real processes under load, with two faults at a time. `make chaos MINUTES=1 SEED=7`.
 
-A run has a Redis, a PostgreSQL and a sandbox of its own. After the faults everything must recover, every order must
-settle, and the checks of `checker.py` read the record. The run is kept in `var/chaos/SEED/`.
+A run has a Redis, a PostgreSQL and a sandbox of its own, and with `BUS=amqp` a RabbitMQ as its bus and broker. After
+the faults everything must recover, every order must settle, and the checks of `checker.py` read the record. The run is
+kept in `var/chaos/SEED/`.
 """
 
 import argparse
@@ -33,21 +34,22 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="duration of load and faults")
     parser.add_argument("--seed", type=int, default=None, help="decides the load and the faults; random by default")
     parser.add_argument("--faults", default="", help="parts of the names of faults, such as 'reads,budget'; only these")
+    parser.add_argument("--bus", choices=("redis", "amqp"), default="redis", help="the server of the bus and broker")
     arguments = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     wanted = [part.strip() for part in arguments.faults.split(",") if part.strip()]
-    sys.exit(0 if chaos(seed, arguments.minutes * 60, wanted) else 1)
+    sys.exit(0 if chaos(seed, arguments.minutes * 60, wanted, on_rabbitmq=arguments.bus == "amqp") else 1)
 
 
-def chaos(seed: int, seconds: float, wanted: Collection[str] = ()) -> bool:
+def chaos(seed: int, seconds: float, wanted: Collection[str] = (), *, on_rabbitmq: bool = False) -> bool:
     """Run once, with the wanted faults or else with all; return whether every promise was kept."""
     folder = ROOT / "var" / "chaos" / str(seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     print(f"seed {seed}: {seconds:.0f} s of load and faults, the clock runs {RATE:.0f} times as fast", flush=True)
     with ExitStack() as stack:
-        run = Run(seed, folder, stack, wanted)
+        run = Run(seed, folder, stack, wanted, on_rabbitmq=on_rabbitmq)
         clocks = ", ".join(f"{carrier} {ahead:+.0f} s" for carrier, ahead in run.clocks_ahead.items())
         print(f"{'gate':9} {run.gate}\n{'clocks':9} {clocks}", flush=True)
         run.disturb(seconds)

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from schemas.status import AttentionReason
-from tests.chaos.bus import events_on, publish
+from tests.chaos.bus import RedisBus
 from tests.chaos.clock import START
 from tests.chaos.injection_points import Injection
 from tests.chaos.processes import CARRIER_OF, command, platform
@@ -111,7 +111,7 @@ class Scenario:
         for carrier in self.case.carriers:
             if self.case.on_platform:
                 self.sandbox.seed({"id": self._id(carrier), "business_id": STORE_OF[carrier]})
-            publish(self.server, message("order.placed", self._id(carrier), self._order(carrier)))
+            RedisBus(self.server).publish(message("order.placed", self._id(carrier), self._order(carrier)))
         self.worker = self.start("worker")
 
     def _order(self, carrier: str) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class Scenario:
         elif self.case.later and all(self._takes_messages(each) for each in self.deliveries()):
             for carrier in self.case.carriers:
                 identity = f"{self._id(carrier)}-later"
-                publish(self.server, message(f"order.{self.case.later}", identity, self._later(carrier)))
+                RedisBus(self.server).publish(message(f"order.{self.case.later}", identity, self._later(carrier)))
 
     def _takes_messages(self, delivery: Delivery) -> bool:
         return delivery.status == "created" and not delivery.cancel_request
@@ -180,7 +180,7 @@ class Scenario:
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events on the bus."""
-        return events_on(self.server)
+        return RedisBus(self.server).events()
 
     def couriers(self, action: str = "create") -> list[str]:
         """Return the carrier of each create, or of each other action, that a carrier carried out for these orders."""

@@ -6,7 +6,7 @@ from typing import Any
 import redis
 
 from tests.cli.commands import CommandLine
-from worker.bus.streams import GROUP
+from worker.bus.port import GROUP
 
 
 def test_acknowledged_orders_are_removed_and_reported(

@@ -353,7 +353,7 @@ def test_a_settings_file_may_begin_with_a_byte_order_mark_and_hold_line_ends() -
 def test_every_fault_is_reported_at_once_without_any_value() -> None:
     found = faults(
         DATABASE_URL=f"mysql://root:{SECRET}@db/x",
-        BUS_URL=f"amqp://guest:{SECRET}@queue",
+        BUS_URL=f"http://guest:{SECRET}@queue",
         REDIS_URL=f"http://:{SECRET}@redis",
         EVENTS_KEEP=SECRET,
         FLOWER_ADDRESS="0.0.0.0:5555",
@@ -377,7 +377,7 @@ def test_every_fault_is_reported_at_once_without_any_value() -> None:
     assert found == sorted(
         [
             "database_url: must be a sqlite:// or postgresql:// address",
-            "bus_url: must be a redis://, rediss:// or unix:// address",
+            "bus_url: must be a redis://, rediss://, unix://, amqp:// or amqps:// address",
             "redis_url: must be a redis://, rediss:// or unix:// address",
             "events_keep: Input should be a valid integer, unable to parse string as an integer",
             "flower_address: is not on loopback: then ORDER_SYNC_PASSWORD must be set",
@@ -516,7 +516,7 @@ def test_broker_and_bus_default_to_redis() -> None:
     own = read(REDIS_URL="redis://one", BROKER_URL="amqp://two", BUS_URL="redis://three")
     assert [(each.redis, each.broker, each.bus) for each in (one, own)] == [
         ("redis://one:6379/0", "redis://one:6379/0", "redis://one:6379/0"),
-        ("redis://one:6379/0", "amqp://two", "redis://three:6379/0"),
+        ("redis://one:6379/0", "amqp://guest:guest@two:5672/%2F", "redis://three:6379/0"),
     ]
 
 

@@ -46,6 +46,7 @@ RUN_PAGES = {
 }
 """Only the blocks of these pages run. A block of another page may change the machine, so it runs only by hand."""
 RUN_ELSEWHERE = {
+    "docs/rabbitmq.md: import os": "test_snippets.py",
     'docs/pulling.md: read_events() { curl -sS -H "Authorization: Bearer $ORDER_SYNC_API_KEYS__PLATFORM" '
     '"http://$ORDER_SYNC_WEB_ADDRESS/events?$1"; }': "test_snippets.py",
     "docs/pulling.md: import json": "test_snippets.py",

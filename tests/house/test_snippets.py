@@ -21,15 +21,18 @@ from uvicorn.server import ServerState
 
 from schemas.messages import Message, read_message
 from schemas.status import DeliveryStatus
+from tests.bus.servers import RabbitServer, read_all
 from tests.examples.languages import EXAMPLES, NODE, require
 from tests.house.pages import ROOT, block
 from tests.web.edge import Edge
-from worker.bus.streams import Bus, Entry
+from worker.bus.port import Entry
+from worker.bus.streams import Bus
 from worker.database import deliveries
 from worker.domain.delivery import OutgoingEvent
 from worker.web.server import OPTIONS, LimitedProtocol
 
 SENDING, SUBSCRIBING, PULLING = "docs/sending-orders.md", "docs/subscribing.md", "docs/pulling.md"
+RABBITMQ = "docs/rabbitmq.md"
 EXAMPLE = ROOT / "docs" / "order-placed.json"
 SECONDS = 300
 """How long an example may take, however loaded the machine is."""
@@ -222,3 +225,15 @@ def test_the_listening_example_ignores_an_event_that_it_has_handled(own_redis: s
 def test_the_example_is_a_valid_message_of_the_bus() -> None:
     entry = Entry("1-0", EXAMPLE.read_bytes())
     assert read_message(entry.document).type == "order.placed"
+
+
+# --- RabbitMQ ---
+
+
+def test_the_python_example_for_rabbitmq_places_the_order(rabbitmq_url: str) -> None:
+    server = RabbitServer(rabbitmq_url)
+    text = block(RABBITMQ, "python", "kombu").replace('routing_key="orders"', f'routing_key="{server.bus.orders}"')
+    run(sys.executable, "-c", text, redis_url="", ORDER_SYNC_BUS_URL=rabbitmq_url)
+    (entry,) = read_all(server.bus, 1)
+    assert (read_message(entry.document), entry.id.partition("-")[0]) == (example(), "1795282800000")
+    server.remove()

@@ -13,6 +13,7 @@ import redis
 
 from tests.chaos.proxy import Network
 from tests.database.samples import message, order, store_messages
+from worker.bus.port import OUTAGES
 from worker.database import deliveries, outbox
 from worker.database.database import Database
 from worker.local.supervisor import Supervisor, read_tail, start_redis
@@ -86,7 +87,7 @@ class Machine:
         """Wait until something is so. As under `up`, a process that ends is restarted."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            with suppress(redis.RedisError):
+            with suppress(*OUTAGES):
                 if done():
                     return
             assert time.monotonic() < deadline, read_tail(self.worker.log)

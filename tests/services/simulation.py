@@ -102,7 +102,7 @@ class Simulation:
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
         self.container = ReplaceableContainer(settings, clock=lambda: self.now)
         self.redis: Any = fakeredis.FakeRedis()
-        self.container.bus = Bus(self.redis, orders="orders", events="deliveries")
+        self.container.bus = self.bus = Bus(self.redis, orders="orders", events="deliveries")
         self.container.breaker = CircuitBreaker(self.redis, clock=lambda: self.now)
         self.container.rate_limiter = RateLimiter(self.redis)
         self.container.quote_cache = QuoteCache(self.redis)
@@ -257,7 +257,7 @@ class Simulation:
         return [event for event in found if event["subject"] == order_id]
 
     def _bus_entries(self) -> Iterator[tuple[str, bytes]]:
-        for identity, document in self.container.bus.follow("0-0", block_ms=1):
+        for identity, document in self.bus.follow("0-0", block_ms=1):
             if not document:
                 return
             yield identity, document

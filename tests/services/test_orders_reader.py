@@ -19,7 +19,8 @@ from schemas.events import delivery_id
 from schemas.messages import Cancellation, Message
 from tests.database.samples import NOW, SHOPS, events, message, order, place, put_row, rows, store_messages
 from tests.services.containers import ReplaceableContainer
-from worker.bus.streams import Bus, load_fields
+from worker.bus.port import load_fields
+from worker.bus.streams import Bus
 from worker.config.settings import load
 from worker.database import inbox
 from worker.database.database import Database

@@ -234,7 +234,7 @@ class Interrupting:
 
 def interrupt(harness: RelayHarness, **how: Any) -> Callable[[], None]:
     """Interrupt the publisher; return the function that puts the real one back."""
-    bus = harness.container.bus
+    bus = cast("Bus", harness.container.bus)
     real = bus.publisher
     bus.publisher = cast("Publisher", Interrupting(real, **how))
     return lambda: setattr(bus, "publisher", real)

@@ -5,7 +5,7 @@ import pytest
 from tests.services.simulation import Simulation
 from tests.services.test_lost_commits import Failover, holds, release
 from tests.services.test_lost_commits import failover as failover  # noqa: PLC0414 - a fixture
-from worker.bus.publisher import EXAMINED
+from worker.bus.port import EXAMINED
 from worker.domain.operator import Operator
 from worker.services.restoration import LostDelivery
 

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisUnavailable
 from sqlalchemy.exc import OperationalError
 
 from tests.services.simulation import STORE_OF, Simulation, order_document
+from worker.bus.port import REDIS
 from worker.database import accounts, callbacks
 from worker.database.database import Database
 from worker.domain.trouble import Action, Severity, Trouble
@@ -182,7 +183,7 @@ def test_messages_that_cannot_be_read_are_one_trouble_for_each_reason(simulation
 
 def test_messages_that_nobody_reads_are_a_trouble(simulation: Simulation) -> None:
     simulation.add(b"{}")
-    simulation.container.bus.create_group()
+    simulation.bus.create_group()
     simulation.pass_time(61)
     assert keys(simulation) == ["orders_unread:orders:order-sync"]
 
@@ -249,6 +250,8 @@ def test_a_redis_that_hangs_is_waited_for_once(simulation: Simulation) -> None:
     both = Barrier(2, timeout=60)
 
     class Hanging:
+        server = REDIS
+
         def lags(self, _: datetime) -> None:
             both.wait()
             raise ConnectionError

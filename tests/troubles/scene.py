@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from tests.browser.desk_pages import press_until
 from tests.browser.flower_pages import flower_rows
-from tests.chaos.bus import publish
+from tests.chaos.bus import RedisBus
 from tests.troubles.environment import Environment
 from worker.local.demo.orders import message, order
 from worker.local.supervisor import read_tail
@@ -66,7 +66,7 @@ class Scene:
 
     def _publish(self, kind: str, order_id: str, data: dict[str, Any]) -> None:
         at = self.environment.clock().isoformat()
-        publish(self.environment.redis, message(f"order.{kind}", f"{order_id}-{kind}", data, time=at))
+        RedisBus(self.environment.redis).publish(message(f"order.{kind}", f"{order_id}-{kind}", data, time=at))
 
     def book(self, order_id: str, carrier: str) -> None:
         """Place an order and wait until the carrier has it."""

@@ -19,6 +19,7 @@ NOT_CAUSED = {
     SystemTrouble.ORDERS_UNREAD: "comes with a stopped worker",
     SystemTrouble.CALLBACKS_NOT_STORED: "the desk is away too",
     SystemTrouble.CALLBACKS_MISSING: "takes hours to be sure",
+    SystemTrouble.RABBITMQ_UNAVAILABLE: "needs a bus on RabbitMQ",
     SystemTrouble.SUBSCRIBER_DISABLED: "takes a day",
     SystemTrouble.ORDERS_NOT_FETCHED: "needs messages without orders",
 }

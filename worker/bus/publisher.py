@@ -5,19 +5,16 @@ entry is the expected one. A guard contains the id of the last published entry o
 this entry, the guard is ignored.
 """
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import redis
 from redis.exceptions import ResponseError
 
+from worker.bus.port import EXAMINED, PublishedEvent, StreamMoved, newest_of, read_event, unpublished_keys
 from worker.domain.delivery import OutgoingEvent
 
 GUARD_SECONDS = 30 * 24 * 3600
-EXAMINED = 1000
-"""How many of the newest entries are compared with the outbox."""
 
 _PUBLISH = """
 local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
@@ -56,19 +53,6 @@ sequence, and the id of the event's entry. The script checks that this entry con
 emptied and refilled may have another entry with the same id. ARGV: the expected id of the newest entry, the lifetime of
 a guard in seconds, then the sequence and the body of each event.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedEvent:
-    """An event as it is on the stream."""
-
-    key: str
-    sequence: int
-    body: str
-
-
-class StreamMoved(Exception):
-    """Another relay published meanwhile, or the stream lost entries: call `last_surviving` again."""
 
 
 class Publisher:
@@ -110,7 +94,7 @@ class Publisher:
         Only the newest `examined` entries are examined; None means all.
         """
         entries: Any = self._redis.xrevrange(self._stream, min=_entry_id(place), count=examined)
-        found = {identity: event for identity, fields in entries if (event := _read_event(fields))}
+        found = {identity: event for identity, fields in entries if (event := read_event(fields.get(b"event", b"")))}
         found.pop(_entry_id(place).encode(), None)
         if not found:
             return []
@@ -167,29 +151,6 @@ class Publisher:
         stuck = unpublished_keys(front, published)
         rest = [event for event in back if event.key not in stuck]
         return published + self.publish(database, rest, newest_of(newest, published))
-
-
-def unpublished_keys(events: Sequence[OutgoingEvent], published: Sequence[tuple[int, str]]) -> set[str]:
-    """Return the keys of those events whose position is not in `published`."""
-    positions = {position for position, _ in published}
-    return {event.key for event in events if event.position not in positions}
-
-
-def newest_of(newest: str, published: Sequence[tuple[int, str]]) -> str:
-    """Return the id of the newest entry after these events were published; `newest` was its id before."""
-    return max([newest, *(place for _, place in published)])
-
-
-def _read_event(fields: Mapping[bytes, bytes]) -> PublishedEvent | None:
-    """Return the event in an entry; None when the entry is not ours, because other programs may write to the stream."""
-    try:
-        body = fields[b"event"].decode()
-        event = json.loads(body)
-        key = event["partitionkey"]
-        key.encode()  # a text with a lone surrogate cannot be a part of a key
-        return PublishedEvent(key, int(event["sequence"]), body)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return None
 
 
 def _place(identity: bytes) -> str:

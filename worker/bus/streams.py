@@ -1,14 +1,12 @@
-"""The bus: two streams in Redis, `orders` for incoming messages and `deliveries` for outgoing events.
+"""The bus on Redis: two streams, `orders` for incoming messages and `deliveries` for outgoing events.
 
 The bus may lose its entries. A message is acknowledged only after it is stored. Events are published from the outbox,
 and published again if the bus has lost them (`publisher.py`).
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 import redis
@@ -16,61 +14,20 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from schemas.fields import CENTURY
+from worker.bus.port import GROUP, REDIS, Consumer, Entry, Fields, Group
 from worker.bus.publisher import Publisher
 
-GROUP = "order-sync"
 IDLE_MS = 60_000
 """A reader that has not acknowledged an entry for this long counts as dead, and another reader claims the entry."""
 SOCKET_SECONDS = 5
-OUTAGES = (RedisError, OSError)
-"""The errors that are raised while Redis is unreachable or cannot work."""
 PAGE_SIZE = 1000
 """The most entries that one call reads when a stream is trimmed."""
 
 
-Fields = Mapping[bytes, bytes]
-"""The fields of an entry of a stream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of the orders stream: its id, and the unparsed document in its field `event`."""
-
-    id: str
-    document: bytes
-    fields: Fields | None = None
-    """All fields of the entry; None if `event` is the only field."""
-
-
-@dataclass(frozen=True, slots=True)
-class Consumer:
-    """One reader of a consumer group."""
-
-    name: str
-    pending: int
-    """The entries that it has read and not acknowledged."""
-    idle_seconds: float
-    """Seconds since it last asked for entries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A consumer group and its progress."""
-
-    stream: str
-    name: str
-    lag: float
-    """The age in seconds of the oldest entry that the group has not acknowledged; 0 if there is none."""
-    unread: int | None
-    """The entries that no reader of the group has read; None if the server does not know."""
-    pending: int
-    """The entries that were read and not acknowledged."""
-    consumers: tuple[Consumer, ...]
-
-
 class Bus:
     """The two streams on one Redis server."""
+
+    server = REDIS
 
     def __init__(self, client: redis.Redis, *, orders: str, events: str, idle_ms: int = IDLE_MS) -> None:
         self._redis, self._idle_ms = client, idle_ms
@@ -300,33 +257,6 @@ def _entry(pair: Any) -> Entry:
     # An entry that was deleted before it was acknowledged is still returned, without fields.
     fields = fields or {b"event": b""}
     return Entry(_text(identity), fields.get(b"event", b""), None if fields.keys() == {b"event"} else fields)
-
-
-def dump_fields(fields: Fields) -> bytes:
-    """Return the fields of an entry as one JSON object, from which `load_fields` restores every byte."""
-    texts = {_text_of(name): _text_of(value) for name, value in fields.items()}
-    return json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogateescape")
-
-
-def load_fields(raw: bytes) -> Fields:
-    """Return the fields of an entry from the JSON of `dump_fields`."""
-    texts: dict[str, str] = json.loads(_text_of(raw))
-    return {
-        name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
-        for name, value in texts.items()
-    }
-
-
-def _text_of(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
-
-
-def time_of(identity: str) -> datetime | None:
-    """Return when the entry with this id was added; None when the text is no id or contains an implausible time."""
-    if not re.fullmatch(r"\d{12,13}-\d{1,20}", identity, re.ASCII):
-        return None
-    added = datetime.fromtimestamp(_order(identity)[0] / 1000, UTC)
-    return added if added.year in CENTURY else None
 
 
 def _order(identity: str) -> tuple[int, int]:

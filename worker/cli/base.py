@@ -139,6 +139,7 @@ ADVICE = {
     "sqlalchemy": "check ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`",
     "alembic": "check ORDER_SYNC_DATABASE_URL",
     "redis": "check ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL",
+    "amqp": "check ORDER_SYNC_BUS_URL, and the permissions of its user",
     "kombu": "check ORDER_SYNC_BROKER_URL, or ORDER_SYNC_REDIS_URL without it",
 }
 """Advice for errors. The key is the library that raises the error."""

@@ -16,7 +16,7 @@ from worker.http.account import LOOPBACK
 
 if TYPE_CHECKING:
     from schemas.stores import Store
-    from worker.bus.streams import Bus
+    from worker.bus.port import Bus
     from worker.carriers.account import CarrierAccount
     from worker.container import Container
     from worker.domain.setup import CheckResult
@@ -85,10 +85,18 @@ def _servers(services: "Container", *, has_redis: bool) -> dict[str, Check]:
     return {
         "database": lambda: services.database.ping(),  # noqa: PLW0108 - constructed when it is called
         **({"clock": partial(_check_clock, services)} if services.settings.shared else {}),
-        "redis": lambda: _check_redis(services.bus),
+        "redis": lambda: _check_redis(redis_at(services.settings.redis)),
+        **({"bus": lambda: _check_redis(services.bus)} if services.settings.bus_url else {}),
         **(on_redis if has_redis else {}),
         "journal": partial(_check_journal, services),
     }
+
+
+def redis_at(url: str) -> "Bus":
+    """Return a bus on a Redis server, of which only the settings of the server are checked."""
+    from worker.bus import streams
+
+    return streams.Bus(streams.connect(url), orders="orders", events="deliveries")
 
 
 def check_redis(bus: "Bus") -> list[str]:

@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from worker.cli.base import RUN, Json, app, console, fail, open_container, report, write_json
-from worker.cli.check import check_redis
+from worker.cli.base import RUN, Json, advice_on, app, console, fail, open_container, report, write_json
+from worker.cli.check import check_redis, redis_at
 from worker.errors import SettingsError
 from worker.folders import make_private, write_private
 
@@ -104,6 +104,7 @@ def up() -> None:
 
 
 def _up(supervisor: "Supervisor", settings: "Settings") -> None:
+    from worker.config.amqp_url import AmqpUrl, is_amqp
     from worker.config.redis_url import RedisUrl
     from worker.config.settings import REDIS_URL_FILE
     from worker.database.database import Database
@@ -120,11 +121,16 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     variables = {f"ORDER_SYNC_{key}": value for key, value in chosen.items()}
     supervisor.environ = {**supervisor.environ, **variables}
     _wait_and_check_redis(url)
+    if is_amqp(settings.bus_url):
+        _check_rabbitmq(settings)
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
     write_variables(UP_SETTINGS, variables)
     console.print(f"Redis   {RedisUrl.parse(url).masked}")
+    for name, address in {"Broker": settings.broker_url, "Bus": settings.bus_url}.items():
+        if is_amqp(address):
+            console.print(f"{name:8}{AmqpUrl.parse(address).masked}")
     for name, address in {"Web": web, "Desk": desk, "Flower": flower}.items():
         console.print(f"{name:8}http://{address}")
     console.print(f"Logs    {supervisor.logs}/")
@@ -153,12 +159,24 @@ def _free_address(address: str, taken: str = "") -> str:
 
 
 def _wait_and_check_redis(url: str) -> None:
-    from worker.bus import streams
     from worker.local.supervisor import wait_for
 
     wait_for(url)  # its settings can be checked only once it answers
-    for fault in check_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries")):
+    for fault in check_redis(redis_at(url)):
         console.print(f"Redis: {fault}", style="yellow")
+
+
+def _check_rabbitmq(settings: "Settings") -> None:
+    """Show why RabbitMQ does not work, if it does not. The processes try again until it does."""
+    from worker.bus import rabbitmq
+    from worker.bus.port import OUTAGES
+    from worker.config.amqp_url import AmqpUrl
+
+    server = AmqpUrl.parse(settings.bus_url).options
+    try:
+        rabbitmq.Bus(server, orders=settings.orders_stream, events=settings.events_stream).ping()
+    except OUTAGES as error:
+        console.print(f"RabbitMQ: {type(error).__name__} {error} ({advice_on(error)})", style="yellow")
 
 
 @app.command(rich_help_panel=RUN)

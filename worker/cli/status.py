@@ -67,7 +67,7 @@ def _parts(state: "SystemState") -> dict[str, Any]:
     stored, overdue = state.stored, state.overdue
     return {
         "database": stored is not None,
-        "redis": state.lags is not None,
+        "bus": state.lags is not None,
         "workers": state.running_workers,
         "vanished_workers": state.vanished_workers,
         "last_sweep": stored and stored.last_sweep and asdict(stored.last_sweep),
@@ -100,7 +100,7 @@ def _lines(state: "SystemState") -> Iterator[tuple[str, str]]:
     else:
         yield from _stored_lines(state, stored)
     if state.lags is None:
-        yield "streams", f"{UNKNOWN} (Redis is unavailable)"
+        yield "streams", f"{UNKNOWN} ({state.bus_server} is unavailable)"
     for (stream, group), lag in (state.lags or {}).items():
         yield "stream", f"{stream}, group {group}: {f'behind by {lag:.0f} s' if lag else 'up to date'}"
     for each in stored.subscribers if stored else ():

@@ -46,7 +46,7 @@ class RedisUrl:
             raise ValueError(WRONG)
         if parts.fragment or "@" in parts.query or (is_socket and (parts.hostname or not parts.path.strip("/"))):
             raise ValueError(UNREADABLE)
-        options = _options(parts.scheme, parts.query)
+        options = read_options(parts.query, OPTIONS, tls=parts.scheme == "rediss")
         db = options.get("db") or ("" if is_socket else parts.path.strip("/")) or "0"
         if not (db.isascii() and db.isdigit()):
             raise ValueError("must have the number of a database as its path or its option db")
@@ -85,13 +85,17 @@ class RedisUrl:
         return f"{scheme}://{user}{host}:{self.port}/{self.db}{query}"
 
 
-def _options(scheme: str, query: str) -> dict[str, str]:
-    """Return the options of an address. Raises ValueError for an option or a value that is not allowed."""
+def read_options(query: str, plain: frozenset[str], *, tls: bool) -> dict[str, str]:
+    """Return the options of an address: those in `plain`, and with `tls` also `TLS_OPTIONS`.
+
+    Raises ValueError for an option or a value that is not allowed.
+    """
     options = dict(parse_qsl(query, keep_blank_values=True))
-    allowed = OPTIONS | TLS_OPTIONS if scheme == "rediss" else OPTIONS
+    allowed = plain | TLS_OPTIONS if tls else plain
     if unknown := sorted(options.keys() - allowed):
-        raise ValueError(f"cannot have the option {unknown[0]}, only {', '.join(sorted(allowed))}")
-    if scheme == "rediss":
+        allowed_texts = f"only {', '.join(sorted(allowed))}" if allowed else "nor any other"
+        raise ValueError(f"cannot have the option {unknown[0]}, {allowed_texts}")
+    if tls:
         options.setdefault("ssl_cert_reqs", "required")  # without it kombu accepts any certificate
     for name, values in TLS_VALUES.items():
         if options.get(name, values[0]) not in values:

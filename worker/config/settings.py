@@ -29,6 +29,7 @@ from worker.carriers import KINDS
 from worker.carriers.account import CarrierAccount, Hours
 from worker.clock import AGE, parse_age
 from worker.config import sources
+from worker.config.amqp_url import AmqpUrl, is_amqp
 from worker.config.redis_url import SCHEMES, RedisUrl
 from worker.errors import SettingsError
 from worker.http.account import LOOPBACK
@@ -52,7 +53,7 @@ TEXTS = {
 }
 NO_REDIS = (
     "ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it, or start everything with "
-    "`order-sync up`"
+    "`order-sync up`; rate limits and circuit breakers need Redis beside RabbitMQ, too"
 )
 
 
@@ -151,16 +152,19 @@ class Settings(_Section):
     TLS, the options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`, `ssl_check_hostname=false` and `ssl_cert_reqs=none`
     are allowed. Without an address, `up` and `demo` start a server and write its address to `var/redis.url`."""
     broker_url: str = Field(default="", repr=False)
-    """Celery's broker, if it is not the Redis above (`amqp://` for RabbitMQ)."""
+    """Celery's broker, if it is not the Redis above: another Redis, or RabbitMQ by
+    `amqp://[USER:PASSWORD@]HOST[:PORT][/VIRTUAL_HOST]`, `amqps://` for TLS. With TLS, the options of the Redis above
+    are allowed."""
     bus_url: str = Field(default="", repr=False)
-    """The Redis of the two streams, if it is not the Redis above."""
+    """The server of the incoming messages and of the events, if it is not the Redis above: another Redis, or RabbitMQ
+    (docs/rabbitmq.md). The rate limits and the circuit breakers stay on the Redis above."""
     orders_stream: str = Field(default="orders", min_length=1)
-    """The stream of incoming messages."""
+    """The stream of incoming messages; on RabbitMQ, the queue."""
     events_stream: str = Field(default="deliveries", min_length=1)
-    """The stream of published events."""
+    """The stream of published events; on RabbitMQ, the topic exchange and the stream that has all events."""
     events_keep: int = Field(default=100_000, ge=0)
     """How many of the newest events stay on the stream. An older event stays until every consumer group has
-    acknowledged it."""
+    acknowledged it. RabbitMQ keeps events for a week."""
     keep_calls_days: float = Field(default=30, gt=0)
     """For how many days the record of a call to a carrier is kept."""
     keep_callbacks_days: float = Field(default=30, gt=0)
@@ -244,14 +248,25 @@ class Settings(_Section):
             raise ValueError("must be a sqlite:// or postgresql:// address")
         return url
 
-    @field_validator("redis_url", "bus_url")
+    @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, url: str) -> str:
+        return url and str(RedisUrl.parse(url))
+
+    @field_validator("bus_url")
+    @classmethod
+    def _is_bus(cls, url: str) -> str:
+        if is_amqp(url):
+            return str(AmqpUrl.parse(url))
+        if url and not _is_redis_url(url):
+            raise ValueError("must be a redis://, rediss://, unix://, amqp:// or amqps:// address")
         return url and str(RedisUrl.parse(url))
 
     @field_validator("broker_url")
     @classmethod
     def _is_broker(cls, url: str) -> str:
+        if is_amqp(url):
+            return str(AmqpUrl.parse(url))
         return str(RedisUrl.parse(url)) if _is_redis_url(url) else url
 
     @field_validator("api_keys")
@@ -351,11 +366,18 @@ class Settings(_Section):
     def broker(self) -> str:
         """The URL of Celery's broker, as kombu reads it."""
         url = self.broker_url or self.redis
+        if is_amqp(url):
+            return AmqpUrl.parse(url).for_kombu
         return RedisUrl.parse(url).for_kombu if _is_redis_url(url) else url
 
     @property
+    def broker_ssl(self) -> dict[str, Any] | None:
+        """The options of TLS for a broker on RabbitMQ; None for any other. kombu reads those of Redis in the URL."""
+        return AmqpUrl.parse(self.broker_url).ssl if is_amqp(self.broker_url) else None
+
+    @property
     def bus(self) -> str:
-        """The URL of the server of the two streams."""
+        """The URL of the server of the incoming messages and of the events."""
         return self.bus_url or self.redis
 
     def proxy_for(self, url: str) -> str:

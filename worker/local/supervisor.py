@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from worker.bus import streams
+from worker.bus.port import OUTAGES
 from worker.config.sources import PREFIX
 from worker.errors import SettingsError
 from worker.folders import make_private, write_private
@@ -258,7 +259,7 @@ def wait_for(url: str, seconds: float = 15.0) -> None:
         while True:
             try:
                 client.ping()
-            except streams.OUTAGES:
+            except OUTAGES:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)

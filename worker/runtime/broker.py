@@ -1,20 +1,27 @@
-"""Celery's broker on Redis, hardened against queue entries that are not Celery messages.
+"""Celery's broker, hardened: on Redis against entries that are not Celery messages, on RabbitMQ against silence.
 
-In kombu, an unreadable entry ends the worker, or makes the worker reconnect for ever. Here, the entry is removed and
-logged, and the worker continues.
+On Redis, an unreadable entry ends the worker, or makes the worker reconnect for ever. Here, the entry is removed and
+logged, and the worker continues. On RabbitMQ, kombu waits for ever for a server that does not answer, or that accepts
+no messages because of an alarm. Here, it gives up after a few seconds, and the sweep sends the task again.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from kombu import transport
-from kombu.exceptions import InconsistencyError
+from kombu.exceptions import InconsistencyError, OperationalError
+from kombu.transport import pyamqp
 from kombu.transport import redis as kombu_redis
 
 from worker import log
-from worker.bus.streams import OUTAGES
+from worker.bus.port import OUTAGES
 
 logger = log.get(__name__)
 PING_SECONDS = 3
+SOCKET_SECONDS = 5.0
+"""Seconds that RabbitMQ may take for an answer."""
+CARRIES_AN_ORDER = "orders.receive"
+"""The only task that the sweep cannot replace."""
 CONNECTION_ERRORS = (*OUTAGES, InconsistencyError)
 """Errors of the connection to Redis. `Transport` raises them unchanged, because kombu handles them."""
 
@@ -60,10 +67,71 @@ class Transport(kombu_redis.Transport):
                 channel.basic_reject(tag, requeue=False)
 
 
+class AmqpChannel(pyamqp.Channel):
+    """A channel that publishes nothing while RabbitMQ has an alarm, and waits for a confirm only where it matters."""
+
+    def basic_publish(self, msg: Any, *where: Any, **options: Any) -> Any:
+        """Publish a message. A task that carries an order is confirmed; any other is replaced if it is lost.
+
+        Raises OperationalError while RabbitMQ accepts no messages.
+        """
+        self._refuse_while_blocked()
+        if self.connection is None or (msg.headers or {}).get("task") != CARRIES_AN_ORDER:
+            return super().basic_publish(msg, *where, **options)
+        with self.connection.channel() as confirming:
+            return confirming.basic_publish_confirm(msg, *where, **{**options, "confirm_timeout": SOCKET_SECONDS})
+
+    def queue_declare(self, *queue: Any, **options: Any) -> Any:
+        """Declare a queue. Raises OperationalError while RabbitMQ reads nothing from this connection."""
+        self._refuse_while_blocked()
+        return super().queue_declare(*queue, **options)
+
+    def _refuse_while_blocked(self) -> None:
+        if (connection := self.connection) is None:
+            return  # kombu opens another one
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0)  # it may have news of an alarm
+        if connection.blocked:
+            connection.collect()  # to close it in order would take as long as the alarm
+            raise OperationalError("RabbitMQ accepts no messages: it has a memory or disk alarm")
+
+
+class AmqpConnection(pyamqp.Connection):
+    """A connection that knows whether RabbitMQ has blocked it."""
+
+    Channel = AmqpChannel
+    blocked = False
+
+    def __init__(self, *address: Any, **options: Any) -> None:
+        notices = {"on_blocked": self._block, "on_unblocked": self._unblock}
+        super().__init__(*address, **{**options, **notices})
+
+    def _block(self, _reason: str) -> None:
+        self.blocked = True
+
+    def _unblock(self) -> None:
+        self.blocked = False
+
+
+class AmqpTransport(pyamqp.Transport):
+    """kombu's transport for RabbitMQ, except that every operation has a timeout."""
+
+    Connection = AmqpConnection
+
+    def establish_connection(self) -> Any:
+        """Return a connection whose socket gives up after `SOCKET_SECONDS`."""
+        connection = super().establish_connection()
+        connection.transport.sock.settimeout(SOCKET_SECONDS)
+        return connection
+
+
+ALIASES = {"redis": Transport, "rediss": Transport, "amqp": AmqpTransport, "amqps": AmqpTransport}
+
+
 def install() -> None:
-    """Use this transport for every broker URL with the scheme `redis` or `rediss`."""
-    for name in ("redis", "rediss"):
-        transport.TRANSPORT_ALIASES[name] = f"{__name__}:{Transport.__name__}"
+    """Use these transports for every broker URL with their schemes."""
+    for name, ours in ALIASES.items():
+        transport.TRANSPORT_ALIASES[name] = f"{__name__}:{ours.__name__}"
 
 
 def ping(app: Any) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from worker import log
-from worker.enqueue import NO_ORDER_IDS, OrderIds, WakeUp, log_fields
+from worker.enqueue import NO_ORDER_IDS, OrderIds, WakeUp, log_fields, queue_name
 
 logger = log.get(__name__)
 
@@ -24,7 +24,7 @@ class LocalQueue:
     def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:  # noqa: ARG002 - for Flower
         """Run tasks as soon as threads are free."""
         for name, arguments in tasks:
-            queue = self._app.amqp.router.route({}, name, args=arguments)["queue"].name
+            queue = queue_name(self._app.amqp.router.route({}, name, args=arguments)["queue"])
             self._count(queue, 1)
             self._executor.submit(self._run, queue, name, arguments)
 

@@ -14,7 +14,7 @@ from celery import bootsteps
 
 from worker import log
 from worker.container import container
-from worker.enqueue import carrier_queues
+from worker.enqueue import carrier_queues, queue_name
 from worker.runtime.local_queue import LocalQueue
 from worker.runtime.task_reports import TaskReports
 from worker.services import ingest
@@ -141,7 +141,7 @@ def process_name() -> str:
 
 def served_accounts(app: Any, accounts: Iterable[str]) -> list[str]:
     """Return the accounts whose creates this worker sends, because it serves the queue of their creates."""
-    served = app.amqp.queues.consume_from
+    served = {queue_name(queue) for queue in app.amqp.queues.consume_from.values()}
     return [account for account in accounts if carrier_queues(account)[0] in served]
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worker.bus.streams import Bus
+from worker.bus.port import Bus
 from worker.clock import Clock
 from worker.database import deliveries, erasure, operator_actions
 from worker.database.connection import Connection

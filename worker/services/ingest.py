@@ -15,7 +15,7 @@ from schemas.ordering import INBOUND, ProjectDefaults, reaction_to
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
 from worker import log, tracing
-from worker.bus.streams import OUTAGES, Bus, Entry, Fields, dump_fields, time_of
+from worker.bus.port import OUTAGES, Bus, Entry, Fields, dump_fields, time_of
 from worker.clock import Clock
 from worker.database import accounts, deliveries, inbox, outbox, shops
 from worker.database.connection import Connection, is_transient
@@ -259,6 +259,11 @@ def _dead_letter(document: Document, reason: str, identity: str) -> DeadLetter:
     return DeadLetter(raw, reason, identity, has_fields=not isinstance(document, bytes))
 
 
+def _letter_of(entry: Entry) -> DeadLetter:
+    """Return the dead letter of a message that the bus gave up."""
+    return _dead_letter(entry.fields or entry.document, entry.fault, entry.id)
+
+
 def log_unread(messages: Sequence[Message]) -> None:
     """Log the fields that the parser ignored or changed, and the undocumented statuses of the platform (O-25)."""
     for message in messages:
@@ -299,7 +304,14 @@ class OrdersReader:
         return len(entries)
 
     def _store(self, entries: Sequence[Entry]) -> None:
-        documents = [(entry.id, entry.fields or entry.document) for entry in entries]
+        if given_up := [_letter_of(entry) for entry in entries if entry.fault]:
+            logger.error("orders.given_up", count=len(given_up))
+            self._ingest.store([], given_up)
+        self._store_documents([(entry.id, entry.fields or entry.document) for entry in entries if not entry.fault])
+
+    def _store_documents(self, documents: Sequence[tuple[str, Document]]) -> None:
+        if not documents:
+            return
         try:
             self._ingest.store_documents(documents, self._direct_booking)
         except Exception as error:
@@ -326,5 +338,5 @@ class OrdersReader:
 
 
 def is_outage(error: Exception) -> bool:
-    """Return whether the database or Redis is unreachable or busy, so that a retry may succeed."""
+    """Return whether the database, Redis or RabbitMQ is unreachable or busy, so that a retry may succeed."""
     return is_transient(error) or isinstance(error, OUTAGES)

@@ -10,8 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from worker import log
-from worker.bus.publisher import EXAMINED, PublishedEvent
-from worker.bus.streams import OUTAGES, Bus
+from worker.bus.port import EXAMINED, OUTAGES, Bus, PublishedEvent
 from worker.clock import Clock
 from worker.database import accounts, deliveries, outbox
 from worker.database.database import Database

@@ -113,13 +113,16 @@ def _refreshed(channel: str, known: Sequence[Notice], found: Mapping[str, Troubl
     return old + [Notice(channel, key, each.title, now) for key, each in found.items() if key not in keys]
 
 
+HIDING = (SystemTrouble.REDIS_UNAVAILABLE, SystemTrouble.RABBITMQ_UNAVAILABLE)
+
+
 def _is_gone(key: str, found: Mapping[str, Trouble]) -> bool:
     """Return whether a trouble is certainly gone.
 
-    While Redis is away, nobody sees the troubles of carriers and streams. While many orders need an operator, not all
-    have a trouble of their own.
+    While Redis or RabbitMQ is away, nobody sees the troubles of carriers and streams. While many orders need an
+    operator, not all have a trouble of their own.
     """
-    return not {key, SystemTrouble.REDIS_UNAVAILABLE, key_of_more(key.partition(":")[0])} & found.keys()
+    return not {key, *HIDING, key_of_more(key.partition(":")[0])} & found.keys()
 
 
 def _beginning(troubles: Sequence[Trouble]) -> tuple[str, str]:

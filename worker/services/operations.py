@@ -10,7 +10,7 @@ from schemas.json_reader import MalformedError
 from schemas.messages import read_fields
 from schemas.ordering import ProjectDefaults
 from schemas.stores import Store
-from worker.bus.streams import Bus, Fields, load_fields
+from worker.bus.port import Bus, Fields, load_fields
 from worker.clock import Clock
 from worker.database import accounts, deliveries, inbox, leases, operator_actions, shops
 from worker.database.connection import Connection

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from worker import log, tracing
-from worker.bus.publisher import StreamMoved, newest_of, unpublished_keys
-from worker.bus.streams import OUTAGES, Bus
+from worker.bus.port import OUTAGES, Bus, StreamMoved, newest_of, unpublished_keys
 from worker.clock import Clock
 from worker.database import leases, outbox
 from worker.database.connection import Connection

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.bus.publisher import PublishedEvent
-from worker.bus.streams import Bus
+from worker.bus.port import Bus, PublishedEvent
 from worker.database import deliveries, outbox, search
 from worker.database.database import Database
 from worker.domain.operator import Operator

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker import log
-from worker.bus.streams import Bus
+from worker.bus.port import Bus
 from worker.clock import Clock
 from worker.database import deliveries, erasure, leases, retention
 from worker.database.connection import Connection

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.bus.streams import OUTAGES, Bus
+from worker.bus.port import OUTAGES, REDIS, Bus
 from worker.clock import Clock
 from worker.database import accounts, callbacks, diagnostics, due_work, leases, subscribers
 from worker.database.accounts import Pause
@@ -61,9 +61,11 @@ class SystemState:
     stored: StoredState | None
     """None while the database is unreachable."""
     lags: Mapping[tuple[str, str], float] | None
-    """The age in seconds of the oldest unacknowledged entry, by stream and group; None while Redis is unreachable."""
+    """The age in seconds of the oldest unacknowledged entry, by stream and group; None while the bus is unreachable."""
     breakers: Mapping[str, Mapping[CallClass, BreakerStatus] | None]
     """The circuit breakers of each account; None while Redis is unreachable."""
+    bus_server: str = REDIS
+    """What kind of server the bus is."""
 
     @property
     def running_workers(self) -> list[str]:
@@ -100,7 +102,7 @@ class SystemHealth:
         with ThreadPoolExecutor(1) as other:
             reading = other.submit(self._breakers)
             now, stored, lags = self._stored_and_lags()
-            return SystemState(now, stored, lags, reading.result())
+            return SystemState(now, stored, lags, reading.result(), self.bus.server)
 
     def _breakers(self) -> Mapping[str, Mapping[CallClass, BreakerStatus] | None]:
         return {name: self.breaker.statuses(name) for name in self.carriers}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from worker.bus.streams import GROUP
+from worker.bus.port import GROUP, REDIS
 from worker.database.accounts import EVERY_ACCOUNT, OPERATOR, Pause
 from worker.database.diagnostics import DeadLetters
 from worker.database.due_work import OldestStep
@@ -56,6 +56,7 @@ class SystemTrouble(StrEnum):
     ORDERS_NOT_FETCHED = "orders_not_fetched"
     PLATFORM_NOT_WRITTEN = "platform_not_written"
     REDIS_UNAVAILABLE = "redis_unavailable"
+    RABBITMQ_UNAVAILABLE = "rabbitmq_unavailable"
     DATABASE_UNAVAILABLE = "database_unavailable"
 
 
@@ -209,13 +210,23 @@ def outages(state: SystemState) -> Iterator[Trouble]:
     """Yield the servers that are unreachable."""
     if state.stored is None:
         yield database_unavailable()
-    if state.lags is None or None in state.breakers.values():
+    bus_away, on_redis = state.lags is None, state.bus_server == REDIS
+    if bus_away and not on_redis:
+        yield Trouble(
+            K.RABBITMQ_UNAVAILABLE,
+            K.RABBITMQ_UNAVAILABLE,
+            Severity.SYSTEM,
+            "RabbitMQ does not answer",
+            "No message is read and no event is published. Accepted orders are still sent.",
+        )
+    if (bus_away and on_redis) or None in state.breakers.values():
         yield Trouble(
             K.REDIS_UNAVAILABLE,
             K.REDIS_UNAVAILABLE,
             Severity.SYSTEM,
             "Redis does not answer",
-            "No message is read and no event is published. Accepted orders are still sent, at a quarter of their rate.",
+            f"{'No message is read and no event is published. ' if on_redis else ''}"
+            "Accepted orders are still sent, at a quarter of their rate.",
         )
 
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from schemas.status import FINAL, AttentionReason, DeliveryStatus, Reason
 from worker import log
-from worker.bus.streams import GROUP, Bus
+from worker.bus.port import GROUP, Bus
 from worker.database import measurements
 from worker.database.accounts import EVERY_ACCOUNT, Pause
 from worker.database.carrier_calls import BOUNDS, CallTimes

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from worker.container import Container
+from worker.enqueue import queue_name
 from worker.runtime import broker
 from worker.web import desk
 from worker.web.checks import Check, run_all
@@ -50,7 +51,7 @@ def _parts(container: Container) -> Parts:
         operations={name: codec.capabilities.operations for name, codec in container.codecs.items()},
         troubles=container.troubles,
         callback_accounts=container.callback_accounts,
-        queues=tuple(container.app.amqp.queues),
+        queues=tuple(map(queue_name, container.app.amqp.queues.values())),
         clock=container.clock,
         orders=OrderCounts(container.database),
         calls=CallCounts(container.database),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from schemas.messages import Cancellation
 from schemas.status import DeliveryStatus
-from worker.bus.streams import OUTAGES
+from worker.bus.port import OUTAGES
 from worker.config.settings import parse_stores
 from worker.container import Container
 from worker.database import deliveries
@@ -128,7 +128,7 @@ def _replay(services: Container, submission: Submission, target: str) -> str | N
     try:
         return _done(services.operations.replay(target, submission.by))
     except OUTAGES:
-        return "Redis does not answer"
+        return f"{services.bus.server} does not answer"
 
 
 def _done(changed: object) -> str | None:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from schemas.json_reader import MalformedError
-from worker.bus.streams import OUTAGES, Entry, time_of
+from worker.bus.port import OUTAGES, Entry, time_of
 from worker.container import Container
 from worker.database import inbox
 from worker.database.inbox import DeadLetter
@@ -55,10 +55,11 @@ class MessagePages:
             letters=read(inbox.dead_letters, LETTERS_LISTED),
             fetches=read(inbox.waiting_fetches, FETCHES_LISTED),
             newest=self._newest(),
+            bus=self.services.bus.server,
         )
 
     def _newest(self) -> Sequence[NewMessage] | None:
-        """Return the newest messages on the bus; None while Redis is unreachable."""
+        """Return the newest messages on the bus; None while the bus is unreachable."""
         with suppress(*OUTAGES):
             return [self._described(each) for each in self.services.bus.newest_orders(NEWEST_LISTED)]
         return None
@@ -104,7 +105,7 @@ class MessagePages:
         except MalformedError as error:
             return f"The corrected message cannot be read: {error}"
         except OUTAGES:
-            return "Redis does not answer. Try again in a moment."
+            return f"{self.services.bus.server} does not answer. Try again in a moment."
         return None if entry else NO_LETTER
 
     def _page(

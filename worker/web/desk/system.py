@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.bus.streams import OUTAGES, Group
+from worker.bus.port import OUTAGES, Group
 from worker.container import Container
 from worker.database import operator_actions
+from worker.enqueue import queue_name
 from worker.web.checks import Check, run_all
 from worker.web.desk.pages import Cached, Pages
 
@@ -21,7 +22,7 @@ class Traffic:
     """What waits on the bus and in the broker."""
 
     groups: Sequence[Group] | None
-    """None while Redis is unreachable."""
+    """None while the bus is unreachable."""
     queues: Mapping[str, int] | None
     """How many tasks wait in each queue; None while the broker is unreachable."""
 
@@ -50,7 +51,7 @@ class TrafficMeter:
 
     def __init__(self, services: Container) -> None:
         self._services = services
-        self._queues = Check(lambda: services.queue.depths(sorted(services.app.amqp.queues)))
+        self._queues = Check(lambda: services.queue.depths(sorted(map(queue_name, services.app.amqp.queues.values()))))
 
     def measure(self) -> Traffic:
         """Return what waits now."""
