@@ -18,7 +18,7 @@ from schemas.order import DELIVERY_TYPE_BY_NUMBER, STAND_IN, DeliveryType, Order
 from schemas.ordering_times import revision_of, time_wanted
 from schemas.ordering_wire import RawCustomer, RawOrder, RawProduct
 from schemas.phones import with_country
-from schemas.status import PlatformStatus as P
+from schemas.platform_status import PlatformStatus as P
 
 ORDERING_SCHEMA = "urn:order-sync:ordering-order:1"
 

@@ -11,7 +11,8 @@ from importlib.resources import files
 from typing import Any
 
 from schemas.events import DATA_SCHEMAS, TEST_SUBJECT, EventData, EventType
-from schemas.status import FINAL, TO_PLATFORM, DeliveryStatus
+from schemas.platform_status import TO_PLATFORM
+from schemas.status import FINAL, DeliveryStatus
 
 Json = dict[str, Any]
 MOST_EXAMPLES = 3

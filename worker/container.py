@@ -67,6 +67,7 @@ from worker.services.order_requests import OrderRequests
 from worker.services.outcomes import Outcomes
 from worker.services.public_address import PublicAddress
 from worker.services.quotes import Quotes
+from worker.services.refused_callbacks import RefusedCallbacks
 from worker.services.relay import Relay
 from worker.services.replays import Replays
 from worker.services.restoration import Restoration
@@ -343,6 +344,11 @@ class Container:
     def callback_gaps(self) -> CallbackGaps:
         """The service that schedules reads after a time in which no callbacks could be stored."""
         return CallbackGaps(self.database, self.terms, self.clock)
+
+    @cached_property
+    def refused_callbacks(self) -> RefusedCallbacks:
+        """The counts of the callbacks that this process has refused."""
+        return RefusedCallbacks(self.database, self.clock)
 
     @cached_property
     def public_address(self) -> PublicAddress:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import resource
 import subprocess
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,22 @@ def test_nothing_is_replaced(command_line: CommandLine) -> None:
         {"file": ".env", "written": False},
     ]
     assert Path(".env").read_text() == "# mine"
+
+
+@contextmanager
+def full_after(size: int) -> Iterator[None]:
+    """Let no file grow beyond this size, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_after_a_full_disk_the_next_run_writes_the_whole_files(command_line: CommandLine) -> None:
+    with full_after(1000):
+        failed = command_line("init")
+    assert (failed.code, list(Path().iterdir())) == (1, [])
+    assert {each["file"] for each in command_line("init", "--json").documents if each["written"]} == FILES
 
 
 def test_an_unknown_carrier_is_refused(command_line: CommandLine) -> None:

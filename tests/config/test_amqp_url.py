@@ -83,7 +83,7 @@ def test_a_deployment_without_redis_says_so_at_its_start(tmp_path: object, monke
 
 def test_every_queue_of_celery_is_a_quorum_queue_with_a_prefix_and_keeps_its_short_name() -> None:
     queues = app("amqp://rabbit").amqp.queues
-    names = ["callbacks", "events", "orders", "platform", "timers"]
+    names = ["callbacks", "events", "orders", "platform", "timers", "webhooks"]
     assert sorted(queues) == [f"osync.{name}" for name in names]
     found = {name: (queues[name].name, queues[name].queue_arguments) for name in names}
     assert found == {

@@ -240,8 +240,7 @@ def test_the_file_of_variables_is_between_the_environment_and_the_settings_file(
     write("order-sync.toml", 'orders_stream = "toml"\nevents_stream = "toml"\nlog_level = "DEBUG"\n')
     write(
         ".env",
-        "\ufeff# a comment\nexport ORDER_SYNC_ORDERS_STREAM='dot $env'\nORDER_SYNC_EVENTS_STREAM=dotenv\nOTHER=1\n"
-        "ORDER_SYNC_CONFIG=nowhere.toml\n",
+        "\ufeff# a comment\nexport ORDER_SYNC_ORDERS_STREAM='dot $env'\nORDER_SYNC_EVENTS_STREAM=dotenv\nOTHER=1\n",
     )
     settings = read(EVENTS_STREAM="variable")
     assert (settings.orders_stream, settings.events_stream, settings.log_level) == ("dot $env", "variable", "DEBUG")
@@ -264,6 +263,30 @@ def test_the_name_of_another_settings_file_replaces_the_file_of_variables_too() 
 def test_a_file_of_variables_that_is_no_text_is_rejected_without_its_content() -> None:
     Path(".env").write_bytes(b"ORDER_SYNC_PASSWORD=s3cret-word\xff\n")
     assert faults() == [".env: is not UTF-8"]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("ORDER_SYNC_PASSWORD='s3cret-word", "the line 2 is not NAME=VALUE, or its quote is open"),
+        ("ORDER_SYNC_PASSWORD: s3cret-word", "the line 2 is not NAME=VALUE, or its quote is open"),
+        ("export ORDER_SYNC_PASSWORD", "the line 2 is not NAME=VALUE, or its quote is open"),
+        (
+            "ORDER_SYNC_CONFIG=a.toml",
+            "ORDER_SYNC_CONFIG must be an environment variable, because it replaces this file",
+        ),
+    ],
+)
+def test_a_line_of_variables_that_has_no_effect_is_rejected_without_its_content(line: str, fault: str) -> None:
+    write(".env", f"OTHER=1\n{line}\nORDER_SYNC_ORDERS_STREAM=new\n")
+    assert faults() == [f".env: {fault}"]
+
+
+def test_the_lines_of_other_programs_and_of_other_systems_are_accepted() -> None:
+    write(
+        ".env", "not a line\r\nOTHER: 'x\r\nexport ORDER_SYNC_ORDERS_STREAM=new\r\nexport ORDER_SYNC_ORDERS_STREAM\r\n"
+    )
+    assert read().orders_stream == "new"
 
 
 def test_a_file_may_spell_one_account_in_two_ways() -> None:

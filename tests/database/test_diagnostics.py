@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.status import AttentionReason
 from tests.database.samples import ID, LATER, NOW, begun, changed, place, put_row
-from worker.database import callbacks, deliveries, diagnostics, due_work, inbox, leases, outbox
+from worker.database import callback_health, deliveries, diagnostics, due_work, inbox, leases, outbox
 from worker.database.database import Database
 from worker.database.diagnostics import Asking, Backlog, DeadLetters, Waiting
 from worker.database.due_work import OldestStep
@@ -132,9 +132,16 @@ def test_failing_fetches_and_write_backs_are_counted(database: Database) -> None
 
 
 def test_the_recorded_missing_callbacks_are_listed(database: Database) -> None:
-    database.write(callbacks.mark_missing, "borzo.sp", "delivery", NOW)
-    database.write(callbacks.heartbeat, NOW)
-    assert database.read(callbacks.missing_kinds) == [("borzo.sp", "delivery", NOW)]
+    database.write(callback_health.mark_missing, "borzo.sp", "delivery", NOW)
+    database.write(callback_health.heartbeat, NOW)
+    assert database.read(callback_health.missing_kinds) == [("borzo.sp", "delivery", NOW)]
+
+
+def test_the_records_of_refused_callbacks_are_listed_and_the_old_ones_are_deleted(database: Database) -> None:
+    database.write(callback_health.record_refused, {"borzo.sp": 3, "cervo": 1}, NOW, NOW)
+    assert sorted(database.read(callback_health.refused)) == [("borzo.sp", 3, NOW), ("cervo", 1, NOW)]
+    database.write(callback_health.record_refused, {"cervo": 2}, LATER, NOW + SECOND)
+    assert database.read(callback_health.refused) == [("cervo", 2, LATER)]
 
 
 def test_the_last_holder_of_a_lease_is_found_after_its_end(database: Database) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.messages import Cancellation
 from schemas.order import fingerprint
 from schemas.ordering import INBOUND
-from schemas.status import PlatformStatus
+from schemas.platform_status import PlatformStatus
 from tests.domain.scenario import START, DeliveryScenario, an_order
 from worker.domain import lifecycle
 from worker.domain.delivery import Gate, Step

@@ -45,6 +45,17 @@ def test_a_folder_that_may_vanish_is_reported(tmp_path: Path, kind: str, fault: 
     assert journal_faults(tmp_path, 0, mounted(tmp_path, kind)) == [expected]
 
 
+@pytest.mark.skipif(not MOUNTS.exists(), reason="this system has no table of mounts")
+def test_a_mount_whose_path_has_spaces_is_found_and_the_last_of_several_counts(tmp_path: Path) -> None:
+    folder = tmp_path / "my journal"
+    folder.mkdir()
+    point = str(folder).replace(" ", "\\040")
+    table = tmp_path / "mounts"
+    table.write_text(f"/dev/sda1 / ext4 rw 0 0\nauto {point} autofs rw 0 0\nserver:/x {point} nfs4 rw 0 0\n")
+    (fault,) = journal_faults(folder, 0, table)
+    assert fault.startswith(f"{folder} is on a file system of the network (nfs4)")
+
+
 def test_a_disk_that_is_nearly_full_is_reported(tmp_path: Path) -> None:
     (fault,) = journal_faults(tmp_path, 2**63, mounted(tmp_path, "ext4"))
     assert fault.endswith(f"MB are free on the disk of {tmp_path}: make room")

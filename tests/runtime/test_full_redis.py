@@ -30,7 +30,7 @@ def server(embedded_redis: Callable[..., AbstractContextManager[str]]) -> Iterat
 def simulation(tmp_path: Path, server: redis.Redis) -> Iterator[Simulation]:
     """Give a simulation whose bus is on that server."""
     with closing(Simulation(tmp_path, EVENTS_KEEP=str(KEEP))) as running:
-        running.container.bus = Bus(server, orders="orders", events="deliveries")
+        running.container.bus = running.bus = Bus(server, orders="orders", events="deliveries")
         running.redis = server
         yield running
 

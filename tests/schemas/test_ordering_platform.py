@@ -19,7 +19,7 @@ from schemas.ordering import (
     read_order,
 )
 from schemas.ordering_times import read_time_placed
-from schemas.status import PlatformStatus
+from schemas.platform_status import PlatformStatus
 from tests.schemas.samples import PLATFORM_ORDER, paths, with_field
 
 READ = Order(

@@ -8,8 +8,9 @@ from jsonschema import Draft202012Validator
 
 from schemas.documents import OUTGOING, documents
 from schemas.events import DATA_SCHEMAS, CarrierEvent, DeliveryEvent, EventType, OrderEvent
+from schemas.platform_status import TO_PLATFORM
 from schemas.samples import data_of_test
-from schemas.status import FINAL, TO_PLATFORM, DeliveryStatus
+from schemas.status import FINAL, DeliveryStatus
 
 NOW = datetime(2026, 11, 21, 17, 40, tzinfo=UTC)
 DELIVERY = "8d2ff9c8-7b0e-4c43-9b0c-2f7a8f9a1b11"

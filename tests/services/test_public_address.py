@@ -2,17 +2,20 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import uvicorn
+from structlog.testing import capture_logs
 
 from tests.http.misbehaving import Conversation, Misbehaving, Script
 from tests.tls import CERTIFICATE, tls_in_front_of
 from tests.web.edge import Edge
 from worker.database import leases
+from worker.database.database import Database
 from worker.errors import SettingsError
 from worker.local.supervisor import free_port
 
@@ -68,6 +71,18 @@ def test_a_web_process_with_another_database_proves_nothing(edge: Edge, tmp_path
     )
 
 
+def test_a_web_process_without_its_database_is_reported(edge: Edge, tmp_path: Path) -> None:
+    working = edge.container.database
+    with closing(Database(f"sqlite:///{tmp_path}/empty.db")) as empty:
+        edge.rebuild(database=empty, public_address=replace(edge.container.public_address, database=empty))
+        with serving(edge) as public:
+            fault = fault_of(edge, public)
+        edge.rebuild(database=working)
+    assert fault == (
+        f"{public} reaches a web process whose database does not answer: look at its log and ORDER_SYNC_DATABASE_URL"
+    )
+
+
 def test_a_proxy_that_keeps_its_own_path_is_reported(edge: Edge) -> None:
     with serving(edge) as url:
         fault = fault_of(edge, f"{url}/sync")
@@ -117,8 +132,11 @@ def test_an_answer_that_our_web_process_did_not_sign_is_explained(
 
 
 @pytest.mark.parametrize("number", [NUMBER, "x", "%00"])
-def test_a_number_that_was_not_sent_is_not_signed(edge: Edge, number: str) -> None:
-    assert edge.ask("POST", f"/callbacks/_check/{number}") == (404, "no such check")
+def test_a_number_that_was_not_sent_is_not_signed_but_logged_and_counted(edge: Edge, number: str) -> None:
+    with capture_logs() as logged:
+        assert edge.ask("POST", f"/callbacks/_check/{number}") == (404, "no such check")
+    assert [each["event"] for each in logged] == ["callback.refused"]
+    assert 'order_sync_callbacks_total{answer="404",carrier="unknown"} 1.0' in edge.ask("GET", "/metrics")[1]
 
 
 def test_a_number_is_signed_for_half_a_minute(make_edge: Callable[..., Edge]) -> None:

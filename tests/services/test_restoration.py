@@ -2,6 +2,7 @@
 
 import pytest
 
+from schemas.events import EventType
 from tests.services.simulation import Simulation
 from tests.services.test_lost_commits import Failover, holds, release
 from tests.services.test_lost_commits import failover as failover  # noqa: PLC0414 - a fixture
@@ -97,6 +98,14 @@ def test_applying_again_finds_nothing_and_creates_go_on_after_the_release(failov
     release(simulation)
     simulation.place(order_id="2013", store_id="21")
     simulation.until(lambda it: it.status("2013") == "created")
+
+
+def test_a_lost_test_event_is_about_no_courier(failover: Failover) -> None:
+    backup, made = failover.copy(), failover.simulation.container
+    made.sample_events.send(EventType.STATUS_CHANGED, None, "platform")
+    failover.simulation.work()
+    failover.promote(backup)
+    assert made.restoration.apply(ANN) == []
 
 
 def test_a_database_that_lost_nothing_has_nothing_to_do(failover: Failover) -> None:

@@ -14,11 +14,12 @@ from sqlalchemy.exc import OperationalError
 
 from tests.services.simulation import STORE_OF, Simulation, order_document
 from worker.bus.port import REDIS
-from worker.database import accounts, callbacks
+from worker.database import accounts, callback_health
 from worker.database.database import Database
 from worker.domain.trouble import Action, Severity, Trouble
 from worker.http.call import CallClass
 from worker.resilience.circuit_breaker import FAILURES
+from worker.services.refused_callbacks import RefusedCallbacks
 from worker.services.system_health import SystemHealth
 
 SECOND = timedelta(seconds=1)
@@ -212,9 +213,37 @@ def test_a_web_process_that_stopped_is_a_trouble(simulation: Simulation) -> None
 
 
 def test_a_missing_kind_of_callback_is_a_trouble(simulation: Simulation) -> None:
-    simulation.container.database.write(callbacks.mark_missing, "borzo", "delivery", simulation.now)
+    simulation.container.database.write(callback_health.mark_missing, "borzo", "delivery", simulation.now)
     simulation.pass_time()
     assert [each.title for each in find(simulation).values()] == ["borzo sends no callbacks about a delivery"]
+
+
+def test_refused_callbacks_are_counted_over_all_web_processes_and_over_a_quarter_of_an_hour_after_the_last(
+    simulation: Simulation,
+) -> None:
+    made = simulation.container
+    simulation.pass_time()
+    for process in (RefusedCallbacks(made.database, made.clock), RefusedCallbacks(made.database, made.clock)):
+        for _ in range(10):
+            process.count("borzo")
+        process.count("cervo")
+        process.record()
+        process.record()
+    assert keys(simulation) == []
+    began = simulation.now
+    simulation.pass_time(60)
+    made.refused_callbacks.count("borzo")
+    made.refused_callbacks.record()
+    (found,) = find(simulation).values()
+    assert (found.title, found.account, found.severity, found.since) == (
+        "Callbacks of borzo are refused",
+        "borzo",
+        Severity.SYSTEM,
+        began,
+    )
+    assert found.explanation.startswith("21 were not authentic within 15 minutes.")
+    simulation.pass_time(14 * 60)
+    assert keys(simulation) == []
 
 
 def test_an_unavailable_redis_hides_nothing_else(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:

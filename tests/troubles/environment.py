@@ -44,8 +44,9 @@ class Environment:
         url = start_redis(self.supervisor, folder / "redis")
         postgres = stack.enter_context(own_postgres())
         web, desk, flower = free_port(), free_port(), free_port()
+        self.callbacks = f"http://127.0.0.1:{web}/callbacks"
         self.sandbox = stack.enter_context(
-            closing(Sandbox(self.supervisor, self.clock, STEP, f"http://127.0.0.1:{web}/callbacks/borzo"))
+            closing(Sandbox(self.supervisor, self.clock, STEP, f"{self.callbacks}/borzo"))
         )
         self.network = stack.enter_context(Network(seed=1))
         self.redis_link, self.database_link = (self.network.link(each) for each in (port_of(url), socket_of(postgres)))

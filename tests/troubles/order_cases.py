@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.platform_status import PlatformStatus
 from schemas.status import AttentionReason as A
-from schemas.status import PlatformStatus
 from tests.troubles.case import SURE, Act, Case, card, waits
 from tests.troubles.scene import STORE, Scene
 from worker.services.system_troubles import SystemTrouble as T

@@ -17,6 +17,7 @@ from worker.bus import streams
 from worker.bus.streams import IDLE_MS, Bus
 from worker.cli import carriers, main, status
 from worker.runtime import steps
+from worker.services import callback_gaps
 from worker.web import count_answers, create_web_app, server
 from worker.web.operators import create_desk_app
 
@@ -43,6 +44,7 @@ class TroublesContainer(FastContainer):
 def _app() -> Any:
     """Return the real application. Its threads wait by the fast clock."""
     steps.NOTIFY_SECONDS /= CLOCK.rate
+    callback_gaps.HEARTBEAT_SECONDS /= CLOCK.rate
     steps.SWEEP_CHECK_SECONDS /= CLOCK.rate
     return fast_app(TroublesContainer)
 

@@ -1,11 +1,15 @@
 """The troubles of accounts and of the system itself."""
 
 import signal
+from http import HTTPStatus
 from typing import Any
+
+import httpx
 
 from tests.chaos.proxy import Mode
 from tests.troubles.case import SURE, Act, Case, card, waits
 from tests.troubles.scene import Scene
+from worker.services.refused_callbacks import MOST_REFUSED
 from worker.services.system_troubles import SystemTrouble as T
 
 RESUME = "Resume now…"
@@ -140,6 +144,19 @@ def _platform_down() -> Case:
     return _by_itself("platform_down", T.PLATFORM_NOT_WRITTEN, title, cause, _end_faults, settled_by, batch="platform")
 
 
+def _callbacks_refused() -> Case:
+    def cause(scene: Scene) -> None:
+        for _ in range(MOST_REFUSED + 1):
+            answer = httpx.post(f"{scene.environment.callbacks}/borzo", content=b"{}")
+            assert answer.status_code == HTTPStatus.UNAUTHORIZED
+
+    def end(scene: Scene) -> None:
+        """Send no more of them."""
+
+    title, end_of_it = "Callbacks of borzo are refused", "a quarter of an hour without them"
+    return _by_itself("callbacks_refused", T.CALLBACKS_REFUSED, title, cause, end, end_of_it)
+
+
 def _subscriber_behind() -> Case:
     def cause(scene: Scene) -> None:
         scene.book("2030", "cervo")
@@ -198,6 +215,7 @@ SYSTEM_CASES = (
         flower=r"outcome unknown|waiting \(unavailable\)",  # the second once the breaker is open
         batch="accounts",
     ),
+    _callbacks_refused(),
     _beat_stopped(),
     _carrier_fails(
         "carrier_throttles", T.CARRIER_THROTTLED, "borzo asked for fewer calls", "rate_limited", batch="throttled"

@@ -75,7 +75,7 @@ EXIST = {
     "order_sync_time_to_pickup_seconds_bucket": 30,
     "order_sync_time_to_pickup_seconds_count": 3,
     "order_sync_time_to_pickup_seconds_sum": 3,
-    "order_sync_troubles": 37,
+    "order_sync_troubles": 38,
     "order_sync_unknown_outcome_age_seconds": 3,
     "order_sync_write_backs_waiting": 1,
 }

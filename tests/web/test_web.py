@@ -21,7 +21,7 @@ from tests.web.edge import NOW, SECRET, Edge
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers.port import Booked, CallbackKey, Observation, Raw
-from worker.database import callbacks, deliveries
+from worker.database import callback_health, deliveries
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change
@@ -391,7 +391,9 @@ class WakeUps:
 def test_a_signed_callback_is_stored_while_strangers_wait_for_every_thread(edge: Edge) -> None:
     slow: Any = SlowReads(edge.container.database)
     queue: Any = WakeUps()
-    web = CallbackEndpoint(edge.container.codecs, slow, queue, lambda: NOW, lambda *_: None, RequestBodies())
+    web = CallbackEndpoint(
+        edge.container.codecs, slow, queue, lambda: NOW, lambda *_: None, lambda _: None, RequestBodies()
+    )
     edge.web = Starlette(
         routes=[
             Route("/callbacks/{carrier}", web.receive, methods=["POST"]),
@@ -438,13 +440,21 @@ async def _serve_until(edge: Edge, done: Callable[[], bool]) -> None:
 
 
 def test_a_running_edge_records_that_callbacks_can_be_stored(edge: Edge) -> None:
-    asyncio.run(_serve_until(edge, lambda: edge.container.database.read(callbacks.last_heartbeat) is not None))
-    assert edge.container.database.read(callbacks.last_heartbeat) == NOW
+    asyncio.run(_serve_until(edge, lambda: edge.container.database.read(callback_health.last_heartbeat) is not None))
+    assert edge.container.database.read(callback_health.last_heartbeat) == NOW
+
+
+def test_a_running_edge_records_how_many_callbacks_it_refused_as_not_authentic(edge: Edge) -> None:
+    for path in ("/callbacks/borzo", "/callbacks/borzo", "/callbacks/cervo/wrong", "/callbacks/unknown"):
+        edge.ask("POST", path, ORDER_CHANGED, **sign(ORDER_CHANGED, "wrong"))
+    read = edge.container.database.read
+    asyncio.run(_serve_until(edge, lambda: bool(read(callback_health.refused))))
+    assert sorted(read(callback_health.refused)) == [("borzo", 2, NOW), ("cervo", 1, NOW)]
 
 
 @pytest.mark.quirk("B-85")
 def test_after_a_gap_the_number_of_hurried_reads_is_logged(edge: Edge) -> None:
-    edge.container.database.write(callbacks.heartbeat, NOW - timedelta(hours=1))
+    edge.container.database.write(callback_health.heartbeat, NOW - timedelta(hours=1))
     edge.book(TOKEN)
     (delivery,) = edge.container.database.read(deliveries.find, "2011")
     created = Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref="25"))

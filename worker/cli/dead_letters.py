@@ -87,7 +87,8 @@ def correct_letter(letter_id: str, file: Path, *, by: str = By, reason: str = Wh
     from schemas.json_reader import MalformedError
 
     try:
-        entry = open_container().operations.correct(letter_id, file.read_text(), operator(by, reason))
+        corrected = file.read_text(encoding="utf-8-sig")
+        entry = open_container().operations.correct(letter_id, corrected, operator(by, reason))
     except (MalformedError, OSError, UnicodeError) as error:
         fail(f"{file}: {error}")
     if entry is None:

@@ -64,6 +64,10 @@ def _write(name: str, text: str) -> bool:
         descriptor = os.open(Path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if name in PRIVATE else 0o644)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except BaseException:  # for example on a full disk: the next run must not take a part of the file for the whole
+        Path(name).unlink()
+        raise
     return True

@@ -40,7 +40,10 @@ def restored(*, by: str = By, reason: str = Why, yes: bool = Yes, as_json: bool 
 
 def _show(lost: "list[LostDelivery]") -> None:
     if not lost:
-        console.print("The bus has no event that the database has lost.")
+        console.print(
+            "The bus has no event that the database has lost. If processes ran since the restore, look for "
+            "`database.event_lost` in their logs."
+        )
         return
     shown = table("order", "status on the bus", "carrier", "its order", "in the database", "to do")
     for each in lost:

@@ -210,7 +210,7 @@ def schema(folder: Path, *, as_json: bool = Json) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, document in documents().items():
-        (folder / name).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        (folder / name).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if as_json:
             write_json({"file": str(folder / name)})
 

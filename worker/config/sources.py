@@ -4,6 +4,7 @@ The value of a key that ends in `_FILE` is the path of a file with the real valu
 around a value are removed, because editors and `echo` add them.
 """
 
+import io
 import re
 import tomllib
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from worker.errors import SettingsError
 
@@ -37,7 +38,7 @@ Kubernetes sets such variables for a Service whose name begins with `order-sync`
 def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """Return the tree of settings and a list of its faults. Raises SettingsError if a settings file is unreadable."""
     faults: list[str] = []
-    variables = (_from_environment(each, faults) for each in (_variables(environ), environ))
+    variables = (_from_environment(each, faults) for each in (_variables(environ, faults), environ))
     trees = (_from_standard_variables(environ), _from_file(environ), *variables)
     return reduce(_merge, (_normalised(_open(tree, (), faults)) for tree in trees)), faults
 
@@ -56,17 +57,27 @@ def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
     return read_toml(path) if named or path.exists() else {}
 
 
-def _variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of `.env`. Raises SettingsError if the file is unreadable."""
+def _variables(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
+    """Return the variables of `.env`. Raises SettingsError if the file is unreadable.
+
+    A line that sets none of our variables may have any form, because other programs read the same file.
+    """
     if _bare(environ.get(f"{PREFIX}CONFIG", "")) or not VARIABLES.is_file():
         return {}
     try:
-        found = dotenv_values(VARIABLES, interpolate=False, encoding="utf-8-sig")
+        text = VARIABLES.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SettingsError(f"{VARIABLES}: {error.strerror}") from None
     except ValueError:  # its text contains a part of the file
         raise SettingsError(f"{VARIABLES}: is not UTF-8") from None
-    return {name: value for name, value in found.items() if value is not None}
+    lines = list(parse_stream(io.StringIO(text)))
+    found = {each.key: each.value for each in lines if each.key is not None and each.value is not None}
+    ours = (each for each in lines if PREFIX in each.original.string)
+    unread = (each for each in ours if each.error or (each.value is None and each.key not in {None, *found}))
+    faults += (f"{VARIABLES}: the line {each.original.line} is not NAME=VALUE, or its quote is open" for each in unread)
+    if f"{PREFIX}CONFIG" in found:
+        faults.append(f"{VARIABLES}: {PREFIX}CONFIG must be an environment variable, because it replaces this file")
+    return found
 
 
 def read_toml(path: Path) -> dict[str, Any]:

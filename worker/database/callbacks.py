@@ -1,6 +1,6 @@
 """Callbacks. Each is stored unparsed before it is answered, and applied later."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -8,25 +8,19 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, or_, select, update
 
 from worker.carriers.port import Callback, CallbackKey
-from worker.database import deliveries, leases
+from worker.database import deliveries
 from worker.database.batches import insert_new, is_one_of
-from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
+from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY
 from worker.domain.callback_decision import CallbackDecision
-from worker.domain.delivery import Change, Step
+from worker.domain.delivery import Change
 
 WAKE_UP_WAIT = timedelta(seconds=2)
 """The sweep does not claim a new callback for this long, because the callback's own wake-up task should apply it."""
 APPLIED_AT_ONCE = 100
 """The most callbacks of one attempt that one task applies."""
-HEARTBEAT = "callbacks"
-"""The name of a row in the table of leases. The row is no lease: it stores when callbacks could last be stored."""
-MISSING = "callbacks.missing"
-"""The prefix of names in the table of leases. These rows are no leases: each records a missing kind of callback."""
-NEWEST = 1000
-"""How many of an account's newest callbacks are examined to find the kinds of callbacks that are missing."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-dv-signature"})
 
 _WAITING = (
@@ -234,53 +228,6 @@ def attempts_by_ref(connection: Connection, carrier: str, refs: Collection[str])
     these = is_one_of(connection.dialect.name, ATTEMPT.c.ref, "refs")
     query = select(ATTEMPT.c.ref, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, these)
     return {row.ref: row.id for row in connection.execute(query, {"refs": list(refs)})}
-
-
-def last_heartbeat(connection: Connection) -> datetime | None:
-    """Return the time of the last heartbeat, at which callbacks could be stored; None before the first heartbeat."""
-    return connection.scalar(select(LEASE.c.until).where(LEASE.c.name == HEARTBEAT))
-
-
-def heartbeat(connection: Connection, now: datetime) -> None:
-    """Record that callbacks can be stored now."""
-    row = {"name": HEARTBEAT, "holder": "", "until": now}
-    if not insert_new(connection, LEASE, [row], "name"):
-        connection.execute(update(LEASE).where(LEASE.c.name == HEARTBEAT).values(until=now))
-
-
-def entities_since(connection: Connection, carrier: str, since: datetime) -> dict[str, datetime]:
-    """Return the kinds of objects (entities) in an account's callbacks, each with the time of its oldest callback.
-
-    Of the account's newest `NEWEST` callbacks, only those that arrived after `since` are examined.
-    """
-    mine = select(CALLBACK.c.entity, CALLBACK.c.received_at).where(CALLBACK.c.carrier == carrier)
-    newest = mine.order_by(CALLBACK.c.position.desc()).limit(NEWEST).subquery()
-    query = select(newest.c.entity, func.min(newest.c.received_at).label("oldest")).group_by(newest.c.entity)
-    recent = query.where(newest.c.received_at >= since, newest.c.entity.is_not(None))
-    return {row.entity: row.oldest for row in connection.execute(recent)}
-
-
-def mark_missing(connection: Connection, carrier: str, entity: str, now: datetime) -> bool:
-    """Record that an account gets no callbacks about a kind of object; return False when this is recorded already."""
-    row = {"name": f"{MISSING}.{carrier}.{entity}", "holder": "", "until": now}
-    return bool(insert_new(connection, LEASE, [row], "name"))
-
-
-def unmark_missing(connection: Connection, carrier: str, entity: str) -> None:
-    """Record that an account gets callbacks about a kind of object again."""
-    connection.execute(delete(LEASE).where(LEASE.c.name == f"{MISSING}.{carrier}.{entity}"))
-
-
-def missing_kinds(connection: Connection) -> list[tuple[str, str, datetime]]:
-    """Return the recorded missing kinds of callbacks: the account, the kind of object, and when it was recorded."""
-    found = [(name.rpartition("."), at) for name, at in leases.find_all(connection, f"{MISSING}.").items()]
-    return [(account, entity, at) for (account, _, entity), at in sorted(found)]
-
-
-def tracked_at(connection: Connection, carriers: Sequence[str]) -> list[str]:
-    """Return the ids of the deliveries at these carriers whose next step is a read."""
-    followed = select(DELIVERY.c.id).where(DELIVERY.c.step == Step.TRACK, DELIVERY.c.next_run_at.is_not(None))
-    return list(connection.scalars(followed.where(DELIVERY.c.carrier.in_(carriers))))
 
 
 def apply(

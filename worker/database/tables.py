@@ -77,7 +77,7 @@ class DeliveryRow(SQLModel, table=True):
     __tablename__ = "delivery"
     __table_args__ = (
         # due_work.claim_deliveries, due_work.unknown_steps, due_work.oldest_steps, deliveries.status_counts,
-        # accounts.resume, shops.save_shops, callbacks.tracked_at
+        # accounts.resume, shops.save_shops, callback_health.tracked_at
         Index(
             "delivery_due",
             "step",
@@ -317,7 +317,7 @@ class CallbackRow(SQLModel, table=True):
     __tablename__ = "callback"
     __table_args__ = (
         UniqueConstraint("carrier", "digest"),
-        # callbacks.entities_since, measurements.measure: without it, an account without callbacks reads all of them
+        # callback_health.entities_since, measurements.measure: without it, an account without callbacks reads all
         Index("callback_newest", "carrier", "position"),
         Index(
             "callback_waiting",

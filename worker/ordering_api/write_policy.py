@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from schemas.status import RANK, TO_PLATFORM, CancelledBy, DeliveryStatus, Detail, Evidence, PlatformStatus
+from schemas.platform_status import TO_PLATFORM, PlatformStatus
+from schemas.status import RANK, CancelledBy, DeliveryStatus, Detail, Evidence
 from worker.domain.delivery import Delivery
 
 S, P = DeliveryStatus, PlatformStatus

@@ -1,6 +1,7 @@
 """The disk of the call journal: whether it keeps what was written, however the machine ends."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from worker.folders import make_private
 LEAST_FREE = 100_000_000
 """The free bytes below which the journal's disk is nearly full."""
 MOUNTS = Path("/proc/self/mounts")
+ESCAPED = re.compile(r"\\([0-7]{3})")
+"""A space, tab, line end or backslash in the path of a mount."""
 VOLATILE = {
     "tmpfs": "is in memory: a restart of the machine loses the journal",
     "ramfs": "is in memory: a restart of the machine loses the journal",
@@ -52,7 +55,11 @@ def _file_system(folder: Path, mounts: Path) -> str:
     """Return the type of the file system of a folder; empty where the system does not show it."""
     if sys.platform != "linux":
         return ""
+    # A later mount at the same place hides an earlier one.
     fields = (line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines())
-    above = {str(each) for each in (folder, *folder.parents)}
-    found = [(len(point), kind) for _, point, kind, *_ in fields if point in above]
-    return max(found, key=lambda each: each[0], default=(0, ""))[1]
+    kinds = {ESCAPED.sub(_character, point): kind for _, point, kind, *_ in fields}
+    return next((kinds[str(each)] for each in (folder, *folder.parents) if str(each) in kinds), "")
+
+
+def _character(escaped: re.Match[str]) -> str:
+    return chr(int(escaped[1], 8))

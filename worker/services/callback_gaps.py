@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from worker import log
 from worker.clock import Clock
-from worker.database import callbacks, deliveries
+from worker.database import callback_health, deliveries
 from worker.database.database import Database
 from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Change, Delivery
@@ -49,16 +49,16 @@ class CallbackGaps:
         still sees the gap if this process dies in between.
         """
         now = self.clock()
-        last = self.database.read(callbacks.last_heartbeat)
+        last = self.database.read(callback_health.last_heartbeat)
         scheduled = self._catch_up(now) if last is not None and now - last > GAP else 0
-        self.database.write(callbacks.heartbeat, now)
+        self.database.write(callback_health.heartbeat, now)
         self._report_missing(now)
         return scheduled
 
     def missing(self, account: str, now: datetime) -> list[str]:
         """Return the kinds of objects about which an account gets no callbacks, although it gets other callbacks."""
         expected = self.terms[account].capabilities.callback_entities
-        found = self.database.read(callbacks.entities_since, account, now - MISSED_WITHIN) if expected else {}
+        found = self.database.read(callback_health.entities_since, account, now - MISSED_WITHIN) if expected else {}
         if not any(oldest <= now - MISSED_AFTER for oldest in found.values()):
             return []
         return [entity for entity in expected if entity not in found]
@@ -69,13 +69,13 @@ class CallbackGaps:
             missing = self.missing(account, now)
             for entity in terms.capabilities.callback_entities:
                 if entity not in missing:
-                    self.database.write(callbacks.unmark_missing, account, entity)
-                elif self.database.write(callbacks.mark_missing, account, entity, now):
+                    self.database.write(callback_health.unmark_missing, account, entity)
+                elif self.database.write(callback_health.mark_missing, account, entity, now):
                     logger.warning("callback.kind_missing", account=account, kind=entity)
 
     def _catch_up(self, now: datetime) -> int:
         accounts = [name for name, terms in self.terms.items() if terms.capabilities.callbacks != "none"]
-        ids = self.database.read(callbacks.tracked_at, accounts)
+        ids = self.database.read(callback_health.tracked_at, accounts)
 
         def decide(delivery: Delivery) -> Change | None:
             soon = now + SPREAD * schedule.fraction(delivery.id)

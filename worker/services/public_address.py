@@ -28,6 +28,14 @@ ELSEWHERE = "no such callback address"
 """What our web process answers at an address that it does not know."""
 UNSIGNED = "no such check"
 """What our web process answers when its database does not have the number."""
+NO_DATABASE = "the database does not answer"
+"""What our web process answers when it cannot read its database."""
+OURS = {
+    UNSIGNED: "reaches an Order Sync with another database: compare ORDER_SYNC_DATABASE_URL of the web process",
+    NO_DATABASE: "reaches a web process whose database does not answer: look at its log and ORDER_SYNC_DATABASE_URL",
+    ELSEWHERE: "reaches the web process under another path: the proxy must remove the part before /callbacks",
+}
+"""What is wrong when a web process of ours answers without a signature."""
 PREFIX = "check."
 NUMBER = re.compile(r"[0-9a-f]{32}")
 SECONDS = 15.0
@@ -98,10 +106,8 @@ def _signature(secret: str, number: str) -> str:
 def _explain(reply: Reply) -> str:
     """Return why an answer is not the signature of our web process."""
     text = reply.body.decode(errors="replace").strip()
-    if text == UNSIGNED:
-        return "reaches an Order Sync with another database: compare ORDER_SYNC_DATABASE_URL of the web process"
-    if text == ELSEWHERE:
-        return "reaches the web process under another path: the proxy must remove the part before /callbacks"
+    if text in OURS:
+        return OURS[text]
     if reply.status in BAD_GATEWAY:
         return f"reaches a proxy, which answers {reply.status}: start the web process; {PROXY}"
     if reply.status in NO_ACCESS:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from worker.bus.port import OUTAGES, REDIS, Bus
 from worker.clock import Clock
-from worker.database import accounts, callbacks, diagnostics, due_work, leases, subscribers
+from worker.database import accounts, callback_health, diagnostics, due_work, leases, subscribers
 from worker.database.accounts import Pause
 from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
@@ -41,6 +41,8 @@ class StoredState:
     """When the web process last recorded that callbacks can be stored."""
     missing_callbacks: Sequence[tuple[str, str, datetime]]
     """The kinds of callbacks that do not come: the account, the kind of object, and since when."""
+    refused_callbacks: Sequence[tuple[str, int, datetime]]
+    """The records of callbacks that were not authentic: the account, their number, and when it was recorded."""
     oldest_steps: Sequence[OldestStep]
     unpublished: Backlog
     dead_letters: Sequence[DeadLetters]
@@ -123,8 +125,9 @@ def stored_state(connection: Connection) -> StoredState:
     """Measure what the database shows, for the troubles, the desk, `order-sync status` and the metrics."""
     return StoredState(
         last_sweep=_last_sweep(connection),
-        callbacks_recorded_at=callbacks.last_heartbeat(connection),
-        missing_callbacks=callbacks.missing_kinds(connection),
+        callbacks_recorded_at=callback_health.last_heartbeat(connection),
+        missing_callbacks=callback_health.missing_kinds(connection),
+        refused_callbacks=callback_health.refused(connection),
         oldest_steps=due_work.oldest_steps(connection),
         unpublished=diagnostics.unpublished(connection),
         dead_letters=diagnostics.dead_letters(connection),

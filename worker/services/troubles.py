@@ -17,10 +17,9 @@ from worker.domain.attention import attention_troubles
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Delivery, Step
 from worker.domain.trouble import Trouble
+from worker.services.blockages import Blockage, blocked
 from worker.services.system_health import SystemHealth, SystemState
 from worker.services.system_troubles import (
-    Blockage,
-    blocked,
     database_unavailable,
     outages,
     system_troubles,

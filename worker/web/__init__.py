@@ -20,9 +20,8 @@ from starlette.routing import Route
 from worker import log
 from worker.container import Container
 from worker.database.connection import DatabaseError
-from worker.services import public_address
-from worker.services.callback_gaps import HEARTBEAT_SECONDS
-from worker.services.public_address import UNSIGNED, PublicAddress
+from worker.services import callback_gaps, public_address
+from worker.services.public_address import NO_DATABASE, UNSIGNED, PublicAddress
 from worker.web.bodies import RequestBodies
 from worker.web.callbacks import FOLDER, ROUTES, UNKNOWN, CallbackEndpoint, LenientAddresses
 from worker.web.counters import Answers
@@ -45,30 +44,36 @@ def create_web_app(
     """Build the ASGI app of the public address. Each endpoint gets only what it uses from the container."""
     database, codecs, clock = container.database, container.codecs, container.clock  # callbacks need no login
     answers, bodies = answers or count_answers(container), bodies or RequestBodies()
-    callbacks = CallbackEndpoint(codecs, database, container.queue, clock, answers.count_callback, bodies)
+    refused = container.refused_callbacks
+    callbacks = CallbackEndpoint(
+        codecs, database, container.queue, clock, answers.count_callback, refused.count, bodies
+    )
     keys, project = container.settings.sources_by_key, container.settings.ordering.project
     events = EventsEndpoint(container.event_feed)
     orders = OrdersApi(keys, container.order_requests, project, events.read, answers.count_request)
     refuse = partial(_refuse, callbacks.refuse, FOLDERS if keys else frozenset())
     return Starlette(
         routes=[
-            Route(CHECK, partial(_sign, container.public_address), methods=["POST"]),
+            Route(CHECK, partial(_sign, container.public_address, answers.count_callback), methods=["POST"]),
             Route(ROUTES[0], callbacks.receive, methods=["POST"]),
             Route(ROUTES[1], callbacks.receive, methods=["GET", "POST"]),
             *orders.routes(),
         ],
         middleware=[Middleware(LenientAddresses)],
         exception_handlers={404: refuse, 405: refuse},
-        lifespan=partial(_heartbeat, container.callback_gaps.heartbeat),
+        lifespan=partial(_heartbeat, container.callback_gaps.heartbeat, refused.record),
     )
 
 
-async def _sign(address: PublicAddress, request: Request) -> Response:
-    """Answer `order-sync check`, which proves that the public address reaches this process."""
+async def _sign(address: PublicAddress, count: Callable[[str, int], None], request: Request) -> Response:
+    """Answer `order-sync check`, which proves that the public address reaches this process. Log and count strangers."""
     try:
         signature = await run_in_threadpool(address.answer, request.path_params["number"])
     except DatabaseError:
-        signature = None
+        return PlainTextResponse(NO_DATABASE, 503)
+    if signature is None:
+        logger.warning("callback.refused", address=f"/{FOLDER}/{public_address.FOLDER}", method="POST", answer=404)
+        count(UNKNOWN, 404)
     return PlainTextResponse(signature or UNSIGNED, 200 if signature else 404)
 
 
@@ -88,20 +93,23 @@ async def _refuse(
 
 
 @asynccontextmanager
-async def _heartbeat(heartbeat: Callable[[], int], _app: Starlette) -> AsyncIterator[None]:
-    """Record once a minute that callbacks can be stored, as long as the app serves."""
-    recording = asyncio.create_task(_record(heartbeat))
+async def _heartbeat(
+    heartbeat: Callable[[], int], record_refused: Callable[[], None], _app: Starlette
+) -> AsyncIterator[None]:
+    """Record once a minute that callbacks can be stored, and how many were refused, as long as the app serves."""
+    recording = asyncio.create_task(_record(heartbeat, record_refused))
     yield
     recording.cancel()
 
 
-async def _record(heartbeat: Callable[[], int]) -> None:
+async def _record(heartbeat: Callable[[], int], record_refused: Callable[[], None]) -> None:
     while True:
         try:
             scheduled = await run_in_threadpool(heartbeat)
+            await run_in_threadpool(record_refused)
         except Exception as error:  # noqa: BLE001 - the next record must follow, whatever went wrong with this one
             logger.warning("callback.heartbeat_failed", error=type(error).__name__)
         else:
             if scheduled:
                 logger.warning("callback.gap_found", deliveries=scheduled)
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await asyncio.sleep(callback_gaps.HEARTBEAT_SECONDS)

@@ -65,6 +65,8 @@ class CallbackEndpoint:
     clock: Callable[[], datetime]
     count: Callable[[str, int], None]
     """Counts an answer. The arguments are the account and the HTTP status."""
+    count_refused: Callable[[str], None]
+    """Counts a callback of an account that is not authentic."""
     bodies: RequestBodies
     writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS, "callbacks"))
     """Threads that store authentic callbacks and do nothing else, so that no stranger can occupy them."""
@@ -112,6 +114,7 @@ class CallbackEndpoint:
             stored = await self._store(request, account, codec, _callback(request, body))
         except Forged as error:
             logger.warning("callback.forged", account=account, error=str(error))
+            self.count_refused(account)
             return PlainTextResponse("not authentic", status_code=401)
         except DatabaseError as error:
             logger.error("callback.not_stored", account=account, error=type(error).__name__)

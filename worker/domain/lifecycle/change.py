@@ -7,7 +7,8 @@ from enum import Enum
 from typing import Any, Literal
 
 from schemas.events import DeliveryEvent, EventType, RawWord
-from schemas.status import TO_PLATFORM, AttentionReason, CancelledBy, Cause, DeliveryStatus, Evidence, Reason
+from schemas.platform_status import TO_PLATFORM
+from schemas.status import AttentionReason, CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Event, PassedOver, replace
 from worker.domain.planner import alarms, plan

@@ -11,17 +11,8 @@ from schemas.events import EventType
 from schemas.messages import Cancellation
 from schemas.order import Order
 from schemas.ordering import Reaction, reaction_to
-from schemas.status import (
-    TO_PLATFORM,
-    AttentionReason,
-    CancelledBy,
-    Cause,
-    Conflict,
-    DeliveryStatus,
-    Detail,
-    PlatformStatus,
-    Reason,
-)
+from schemas.platform_status import TO_PLATFORM, PlatformStatus
+from schemas.status import AttentionReason, CancelledBy, Cause, Conflict, DeliveryStatus, Detail, Reason
 from schemas.stores import Store
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Change, Delivery, Gate, replace

@@ -1,0 +1,66 @@
+"""The statuses of an order on the Ordering platform, and those that ours correspond to."""
+
+from enum import IntEnum
+
+from schemas.status import DeliveryStatus
+
+
+class PlatformStatus(IntEnum):
+    """The status of an order on the Ordering platform (Ordering, "Orders statuses")."""
+
+    PENDING = 0
+    COMPLETED = 1
+    REJECTED = 2
+    DRIVER_IN_BUSINESS = 3
+    PREPARATION_COMPLETED = 4
+    REJECTED_BY_BUSINESS = 5
+    CANCELED_BY_DRIVER = 6
+    ACCEPTED_BY_BUSINESS = 7
+    ACCEPTED_BY_DRIVER = 8
+    PICK_UP_COMPLETED_BY_DRIVER = 9
+    PICK_UP_FAILED_BY_DRIVER = 10
+    DELIVERY_COMPLETED_BY_DRIVER = 11
+    DELIVERY_FAILED_BY_DRIVER = 12
+    PREORDER = 13
+    ORDER_NOT_READY = 14
+    PICKUP_COMPLETED_BY_CUSTOMER = 15
+    CANCELED_BY_CUSTOMER = 16
+    NOT_PICKED_BY_CUSTOMER = 17
+    DRIVER_ALMOST_ARRIVED_TO_BUSINESS = 18
+    DRIVER_ALMOST_ARRIVED_TO_CUSTOMER = 19
+    CUSTOMER_ALMOST_ARRIVED_TO_BUSINESS = 20
+    CUSTOMER_ARRIVED_TO_BUSINESS = 21
+    LOOKING_FOR_DRIVER = 22
+    DRIVER_ON_WAY = 23
+    DRIVER_WAITING_FOR_ORDER = 24
+    ACCEPTED_BY_DRIVER_COMPANY = 25
+
+
+P, S = PlatformStatus, DeliveryStatus
+
+TO_PLATFORM: dict[DeliveryStatus, PlatformStatus | None] = {
+    S.QUEUED: P.LOOKING_FOR_DRIVER,
+    S.SUBMIT_UNKNOWN: P.LOOKING_FOR_DRIVER,
+    S.AWAITING_CONFIRMATION: P.LOOKING_FOR_DRIVER,
+    S.CREATED: P.ACCEPTED_BY_DRIVER_COMPANY,
+    S.COURIER_WITHDRAWN: P.LOOKING_FOR_DRIVER,
+    S.COURIER_ASSIGNED: P.ACCEPTED_BY_DRIVER,
+    S.PICKUP_ENROUTE: P.ACCEPTED_BY_DRIVER,
+    S.PICKUP_ARRIVED: P.DRIVER_IN_BUSINESS,
+    S.PICKED_UP: P.PICK_UP_COMPLETED_BY_DRIVER,
+    S.DROPOFF_ENROUTE: P.PICK_UP_COMPLETED_BY_DRIVER,
+    S.DROPOFF_ARRIVED: P.PICK_UP_COMPLETED_BY_DRIVER,
+    S.ON_HOLD: None,
+    S.DELIVERY_FAILED: None,
+    S.REATTEMPTING: None,
+    S.RETURNING: P.DELIVERY_FAILED_BY_DRIVER,
+    S.DELIVERED: P.DELIVERY_COMPLETED_BY_DRIVER,
+    S.RETURNED: P.DELIVERY_FAILED_BY_DRIVER,
+    S.CANCELLED: None,
+    S.REJECTED: None,
+    S.FAILED: None,
+}
+"""The platform's status that an event suggests for each of our statuses; None if the event suggests no status.
+
+The status that is written back also depends on details of the delivery and on settings.
+"""
