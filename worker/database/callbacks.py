@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Select, bindparam, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, func, or_, select, update
 
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import deliveries
