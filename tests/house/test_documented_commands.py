@@ -75,6 +75,7 @@ NOT_RUN = {
     "docs/deploying.md: # a restore": "test_restoration.py and test_restored_command.py restore a database",
     "docs/performance.md: python -m benchmarks orders latency": "they take minutes; .ci/run runs the short form",
     "docs/sandbox.md: order-sync init": "the same commands",
+    "docs/scaling.md: order-sync rehearse --since 1d": "it needs yesterday's orders; test_rehearse_command.py has one",
     "docs/webhooks.md: from standardwebhooks import Webhook": "webhook_receiver.py has it",
     'docs/webhooks.md: import { Webhook } from "standardwebhooks";': "webhook_receiver.mjs has it",
     "docs/webhooks.md: order-sync subscribers add https://kitchen.example.com/hooks --id kitchen":
