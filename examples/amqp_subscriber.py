@@ -1,4 +1,8 @@
-"""Keep the status of each delivery for a kitchen screen, from RabbitMQ, and lose no event: `amqp_subscriber.py`.
+"""Keep the status of each delivery for a kitchen screen, from RabbitMQ, and lose no event.
+
+    export AMQP_URL=amqp://kitchen:password@127.0.0.1/delivery
+    export DATABASE_URL=postgresql://user:password@127.0.0.1/kitchen
+    python amqp_subscriber.py
 
 Run as many as you like: RabbitMQ gives all messages to one of them, and to another when it ends, so the events keep
 their order. Needs the packages kombu and psycopg, a PostgreSQL database, and RabbitMQ 3.10 or newer.
@@ -14,6 +18,7 @@ from functools import partial
 import psycopg
 from kombu import Connection, Exchange, Queue
 
+TEST_SOURCE = "/order-sync/test"  # the source of `order-sync send-test-event`
 EXCHANGE, QUEUE = "deliveries", "kitchen-screen"
 TRIES, RETRY_SECONDS = 10, 5
 TABLE = "CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)"
@@ -38,8 +43,9 @@ EVENTS = Queue(
 
 def handle(store, message):
     event = json.loads(message.body)
-    data = event["data"]
-    store.execute(STORE, (data["delivery_id"], data["sequence"], data["status"]))
+    if event["source"] != TEST_SOURCE:
+        data = event["data"]
+        store.execute(STORE, (data["delivery_id"], data["sequence"], data["status"]))
     message.ack()
 
 

@@ -1,4 +1,8 @@
-// Keep the status of each delivery for a kitchen screen, and lose no event: `node subscriber.mjs screen-1`.
+// Keep the status of each delivery for a kitchen screen, and lose no event.
+//
+//     export ORDER_SYNC_REDIS_URL=redis://127.0.0.1:6379/0    # or `. var/settings.sh`
+//     export DATABASE_URL=postgresql://user:password@127.0.0.1/kitchen
+//     node subscriber.mjs screen-1
 //
 // Run as many as you like, each with a name that it keeps. Only the oldest entry that is not acknowledged is handled, so
 // the events keep their order: one reader works, and the others wait until it is done or silent for a minute. Needs
@@ -7,6 +11,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { createClient } from "redis";
 
+const { ORDER_SYNC_REDIS_URL: REDIS_URL, DATABASE_URL } = process.env;
+if (!REDIS_URL || !DATABASE_URL) {
+  console.error("set ORDER_SYNC_REDIS_URL and DATABASE_URL");
+  process.exit(1);
+}
+const TEST_SOURCE = "/order-sync/test"; // the source of `order-sync send-test-event`
 const STREAM = "deliveries", GROUP = "kitchen-screen", NAME = process.argv[2];
 const DEAD_MS = 60_000, TRIES = 10, RETRY_SECONDS = 5;
 const TABLE = "CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)";
@@ -15,8 +25,9 @@ const STORE = `INSERT INTO kitchen_screen (delivery_id, sequence, status) VALUES
     ON CONFLICT (delivery_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status
     WHERE kitchen_screen.sequence < excluded.sequence`;
 
-async function handle(store, { type, data }) {
-  if (type.startsWith("delivery.")) await store.query(STORE, [data.delivery_id, data.sequence, data.status]);
+async function handle(store, { source, type, data }) {
+  if (source === TEST_SOURCE || !type.startsWith("delivery.")) return;
+  await store.query(STORE, [data.delivery_id, data.sequence, data.status]);
 }
 
 // Return the oldest entry that was read and not acknowledged, if this reader may handle it.
@@ -59,8 +70,8 @@ async function subscribe(store, bus) {
 }
 
 for (;;) {
-  const store = new pg.Client({ connectionString: process.env.DATABASE_URL });
-  const bus = createClient({ url: process.env.REDIS_URL, socket: { reconnectStrategy: false, socketTimeout: 10_000 } });
+  const store = new pg.Client({ connectionString: DATABASE_URL });
+  const bus = createClient({ url: REDIS_URL, socket: { reconnectStrategy: false, socketTimeout: 10_000 } });
   for (const client of [store, bus]) client.on("error", () => {}); // the next command reports it
   await subscribe(store, bus).catch((error) => console.error(error)); // whatever failed, begin again at the oldest entry
   await store.end().catch(() => {});

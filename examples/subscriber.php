@@ -1,10 +1,20 @@
 <?php
-// Keep the status of each delivery for a kitchen screen, and lose no event: `php subscriber.php screen-1`.
+// Keep the status of each delivery for a kitchen screen, and lose no event.
+//
+//     export ORDER_SYNC_REDIS_URL=redis://127.0.0.1:6379/0    # or `. var/settings.sh`
+//     export DATABASE_URL='pgsql:host=127.0.0.1;dbname=kitchen;user=user;password=password'
+//     php subscriber.php screen-1
 //
 // Run as many as you like, each with a name that it keeps. Only the oldest entry that is not acknowledged is handled, so
 // the events keep their order: one reader works, and the others wait until it is done or silent for a minute. Needs the
 // extensions redis and pdo_pgsql, a PostgreSQL database, and Redis 7.
 
+[$redis_url, $database_url] = [getenv('ORDER_SYNC_REDIS_URL'), getenv('DATABASE_URL')];
+if (!$redis_url || !$database_url) {
+    fwrite(STDERR, "set ORDER_SYNC_REDIS_URL and DATABASE_URL\n");
+    exit(1);
+}
+const TEST_SOURCE = '/order-sync/test'; // the source of `order-sync send-test-event`
 const STREAM = 'deliveries', GROUP = 'kitchen-screen', DEAD_MS = 60_000, TRIES = 10, RETRY_SECONDS = 5;
 define('NAME', $argv[1]);
 const TABLE = 'CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)';
@@ -14,7 +24,7 @@ const STORE = 'INSERT INTO kitchen_screen (delivery_id, sequence, status) VALUES
     WHERE kitchen_screen.sequence < excluded.sequence';
 
 function handle(PDO $store, array $event): void {
-    if (!str_starts_with($event['type'], 'delivery.')) return;
+    if ($event['source'] === TEST_SOURCE || !str_starts_with($event['type'], 'delivery.')) return;
     $data = $event['data'];
     $store->prepare(STORE)->execute([$data['delivery_id'], $data['sequence'], $data['status']]);
 }
@@ -74,7 +84,7 @@ function subscribe(PDO $store, Redis $bus): never {
 set_error_handler(fn($level, $text) => throw new ErrorException($text)); // a missing field is an error, too
 while (true) {
     try {
-        subscribe(new PDO(getenv('DATABASE_URL')), connect(getenv('REDIS_URL')));
+        subscribe(new PDO($database_url), connect($redis_url));
     } catch (Throwable $error) { // whatever failed, begin again at the oldest entry
         fwrite(STDERR, get_class($error) . ": {$error->getMessage()}\n");
         sleep(RETRY_SECONDS);

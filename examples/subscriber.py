@@ -1,4 +1,8 @@
-"""Keep the status of each delivery for a kitchen screen, and lose no event: `subscriber.py screen-1`.
+"""Keep the status of each delivery for a kitchen screen, and lose no event.
+
+    export ORDER_SYNC_REDIS_URL=redis://127.0.0.1:6379/0    # or `. var/settings.sh`
+    export DATABASE_URL=postgresql://user:password@127.0.0.1/kitchen
+    python subscriber.py screen-1
 
 Run as many as you like, each with a name that it keeps. Only the oldest entry that is not acknowledged is handled, so
 the events keep their order: one reader works, and the others wait until it is done or silent for a minute. Needs the
@@ -13,6 +17,10 @@ import time
 import psycopg
 import redis
 
+REDIS_URL, DATABASE_URL = os.environ.get("ORDER_SYNC_REDIS_URL"), os.environ.get("DATABASE_URL")
+if not (REDIS_URL and DATABASE_URL):
+    sys.exit("set ORDER_SYNC_REDIS_URL and DATABASE_URL")
+TEST_SOURCE = "/order-sync/test"  # the source of `order-sync send-test-event`
 STREAM, GROUP, NAME = "deliveries", "kitchen-screen", sys.argv[1]
 DEAD_MS, TRIES, RETRY_SECONDS = 60_000, 10, 5
 TABLE = "CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)"
@@ -23,7 +31,7 @@ STORE = """INSERT INTO kitchen_screen (delivery_id, sequence, status) VALUES (%s
 
 
 def handle(store, event):
-    if event["type"].startswith("delivery."):
+    if event["type"].startswith("delivery.") and event["source"] != TEST_SOURCE:
         data = event["data"]
         store.execute(STORE, (data["delivery_id"], data["sequence"], data["status"]))
 
@@ -69,8 +77,8 @@ def subscribe(store, bus):
 while True:
     try:
         with (
-            psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as store,
-            redis.Redis.from_url(os.environ["REDIS_URL"], protocol=2, decode_responses=True, socket_timeout=10) as bus,
+            psycopg.connect(DATABASE_URL, autocommit=True) as store,
+            redis.Redis.from_url(REDIS_URL, protocol=2, decode_responses=True, socket_timeout=10) as bus,
         ):
             subscribe(store, bus)
     except Exception as error:  # whatever failed, begin again at the oldest entry

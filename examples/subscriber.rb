@@ -1,4 +1,8 @@
-# Keep the status of each delivery for a kitchen screen, and lose no event: `ruby subscriber.rb screen-1`.
+# Keep the status of each delivery for a kitchen screen, and lose no event.
+#
+#     export ORDER_SYNC_REDIS_URL=redis://127.0.0.1:6379/0    # or `. var/settings.sh`
+#     export DATABASE_URL=postgresql://user:password@127.0.0.1/kitchen
+#     ruby subscriber.rb screen-1
 #
 # Run as many as you like, each with a name that it keeps. Only the oldest entry that is not acknowledged is handled, so
 # the events keep their order: one reader works, and the others wait until it is done or silent for a minute. Needs the
@@ -7,6 +11,9 @@ require "json"
 require "pg"
 require "redis"
 
+REDIS_URL, DATABASE_URL = ENV.values_at("ORDER_SYNC_REDIS_URL", "DATABASE_URL")
+abort "set ORDER_SYNC_REDIS_URL and DATABASE_URL" if [REDIS_URL, DATABASE_URL].any? { |each| each.to_s.empty? }
+TEST_SOURCE = "/order-sync/test" # the source of `order-sync send-test-event`
 STREAM, GROUP, NAME = "deliveries", "kitchen-screen", ARGV.fetch(0)
 DEAD_MS, TRIES, RETRY_SECONDS = 60_000, 10, 5
 TABLE = "CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)"
@@ -18,7 +25,7 @@ STORE = <<~SQL
 SQL
 
 def handle(store, event)
-  return unless event["type"].start_with?("delivery.")
+  return if event["source"] == TEST_SOURCE || !event["type"].start_with?("delivery.")
 
   store.exec_params(STORE, event["data"].fetch_values("delivery_id", "sequence", "status"))
 end
@@ -64,8 +71,8 @@ def subscribe(store, bus)
 end
 
 loop do
-  store = PG.connect(ENV.fetch("DATABASE_URL"))
-  bus = Redis.new(url: ENV.fetch("REDIS_URL"), timeout: 10, reconnect_attempts: 0)
+  store = PG.connect(DATABASE_URL)
+  bus = Redis.new(url: REDIS_URL, timeout: 10, reconnect_attempts: 0)
   subscribe(store, bus)
 rescue StandardError => e # whatever failed, begin again at the oldest entry
   warn "#{e.class}: #{e.message}"

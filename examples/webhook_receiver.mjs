@@ -8,6 +8,7 @@ import pg from "pg";
 import { Webhook } from "standardwebhooks";
 
 const [HOST, PORT] = process.argv[2].split(":");
+const TEST_SOURCE = "/order-sync/test"; // the source of `order-sync send-test-event`
 const MAX_BODY = 1_000_000;
 const webhook = new Webhook(process.env.WEBHOOK_SECRET);
 const store = new pg.Pool({ connectionString: process.env.DATABASE_URL });
@@ -17,9 +18,10 @@ const STORE = `INSERT INTO kitchen_screen (delivery_id, sequence, status) VALUES
     ON CONFLICT (delivery_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status
     WHERE kitchen_screen.sequence < excluded.sequence`;
 
-async function handle({ type, data }) {
-  // Not a test, nor an event about an order without a delivery.
-  if (type.startsWith("delivery.")) await store.query(STORE, [data.delivery_id, data.sequence, data.status]);
+async function handle({ source, type, data }) {
+  // Not a test, nor an event about an order without a delivery or about an account.
+  if (source === TEST_SOURCE || !type.startsWith("delivery.")) return;
+  await store.query(STORE, [data.delivery_id, data.sequence, data.status]);
 }
 
 async function answer(request) {

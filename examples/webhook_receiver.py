@@ -13,6 +13,7 @@ import psycopg
 from standardwebhooks import Webhook, WebhookVerificationError
 
 HOST, PORT = sys.argv[1].split(":")
+TEST_SOURCE = "/order-sync/test"  # the source of `order-sync send-test-event`
 MAX_BODY = 1_000_000
 WEBHOOK = Webhook(os.environ["WEBHOOK_SECRET"])
 TABLE = "CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)"
@@ -23,7 +24,8 @@ STORE = """INSERT INTO kitchen_screen (delivery_id, sequence, status) VALUES (%s
 
 
 def handle(event):
-    if event["type"].startswith("delivery."):  # not a test, nor an event about an order without a delivery
+    # Not a test, nor an event about an order without a delivery or about an account.
+    if event["source"] != TEST_SOURCE and event["type"].startswith("delivery."):
         data = event["data"]
         with psycopg.connect(os.environ["DATABASE_URL"]) as store:
             store.execute(STORE, (data["delivery_id"], data["sequence"], data["status"]))

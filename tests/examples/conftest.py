@@ -64,7 +64,7 @@ class Subscription:
         self.bus.publisher.publish("database", events, self.bus.last_id())
 
     def start(self, name: str) -> None:
-        addresses = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+        addresses = {"DATABASE_URL": self.database_url, "ORDER_SYNC_REDIS_URL": self.redis_url}
         variables = {**os.environ, **addresses, "PGUSER": self.store.info.user}
         command = [self.language.command, str(self.script), name]
         with (self.folder / f"{name}.log").open("ab") as log:

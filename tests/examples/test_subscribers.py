@@ -1,5 +1,8 @@
 """The subscribers of `examples/` handle every event, once and in the order of its delivery."""
 
+import json
+import os
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
@@ -8,9 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from schemas.events import CarrierEvent, DeliveryEvent, EventType
+from schemas.events import TEST_SOURCE, CarrierEvent, DeliveryEvent, EventType
 from schemas.status import Cause, DeliveryStatus
-from tests.examples.conftest import Subscription
+from tests.examples.conftest import SECONDS, Subscription
+from tests.examples.languages import EXAMPLES, NODE, PHP, PYTHON, RUBY, Language, require
 from tests.tls import CERTIFICATE, tls_in_front_of
 from worker.database.outbox import event_row
 from worker.domain.delivery import OutgoingEvent
@@ -39,6 +43,11 @@ def pause() -> OutgoingEvent:
     data = CarrierEvent(carrier="borzo", by="operator", because="maintenance", since=NOW)
     row = event_row(EventType.CARRIER_PAUSED, "borzo", 1, "borzo", data, NOW)
     return OutgoingEvent(next(POSITIONS), "borzo", 1, row["body"])
+
+
+def sent_as_a_test(real: OutgoingEvent) -> OutgoingEvent:
+    document = {**json.loads(real.body), "source": TEST_SOURCE}
+    return replace(real, body=json.dumps(document))
 
 
 def events_of_all_deliveries(first: int, last: int) -> list[OutgoingEvent]:
@@ -71,6 +80,17 @@ def test_readers_that_are_killed_while_they_handle_events_lose_none_and_keep_the
     assert len(handled) == 300
 
 
+@pytest.mark.parametrize("language", [PYTHON, NODE, PHP, RUBY], ids=lambda each: each.command)
+def test_a_reader_without_an_address_ends_at_once(language: Language) -> None:
+    require(language)
+    variables = {
+        name: value for name, value in os.environ.items() if name not in ("ORDER_SYNC_REDIS_URL", "DATABASE_URL")
+    }
+    command = [language.command, str(EXAMPLES / language.script), "one"]
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert (ended.returncode, ended.stderr) == (1, "set ORDER_SYNC_REDIS_URL and DATABASE_URL\n")
+
+
 def test_an_event_waits_for_an_earlier_one_that_another_reader_has_not_handled(subscription: Subscription) -> None:
     subscription.start("one")
     subscription.start("two")
@@ -84,7 +104,8 @@ def test_an_event_that_always_fails_is_put_aside_and_one_that_fails_twice_is_han
     subscription: Subscription,
 ) -> None:
     broken = event("broken", 2)
-    subscription.publish(event("broken", 1), event("flaky", 1), broken, pause(), event("flaky", 2), event("broken", 3))
+    subscription.publish(event("broken", 1), event("flaky", 1), sent_as_a_test(event("test", 1)), broken, pause())
+    subscription.publish(event("flaky", 2), event("broken", 3))
     subscription.start("one")
     subscription.until(lambda: subscription.client.xlen("kitchen-screen:failed") == 1)
     subscription.until(subscription.is_done)

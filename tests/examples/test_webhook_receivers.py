@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import new_database
 from tests.examples.languages import EXAMPLES, NODE, Language, require
-from tests.examples.test_subscribers import event, pause
+from tests.examples.test_subscribers import event, pause, sent_as_a_test
 from worker.http.webhooks import WebhookSender, new_secret, signed
 from worker.local.supervisor import free_port
 
@@ -86,6 +86,7 @@ def test_a_receiver_accepts_only_what_is_signed_and_stores_each_event_once(
     assert running.post(second.body, other, SECRET) == 204  # during a rotation
     assert running.post(first.body, SECRET) == 204  # again, and late
     assert running.post(pause().body, SECRET) == 204
+    assert running.post(sent_as_a_test(event("test", 1)).body, SECRET) == 204
     assert running.post(event("forged", 1).body, other) == 401
     assert running.post(event("old", 1).body, SECRET, at=datetime(2026, 1, 1, tzinfo=UTC)) == 401
     assert running.post("no JSON", other) == 401
