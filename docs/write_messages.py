@@ -63,11 +63,12 @@ not applicable. Only an event that an older version recorded lacks the fields th
 
 * **At least once.** An event may arrive twice, with the same `id`.
 * **In order for each `partitionkey`.** The events of a delivery have its id as `partitionkey`, and arrive in the order
-  of `data.sequence`, which counts from 1 without a gap. Store the last sequence that you handled for each
-  `partitionkey`, and ignore an event that is not above it. Events of different keys have no order among each other. A
-  broker that divides a topic into partitions must use `partitionkey` as the key.
-* **The envelope's `sequence`** is the same number in ten digits, because the CloudEvents extension compares texts.
-  `order.*` and `carrier.*` events have no `data.sequence`; use the envelope's.
+  of `data.sequence`, which counts from 1 without a gap. Store the last `int(event["sequence"])` of the envelope that
+  you handled for each `partitionkey`, and ignore an event that is not above it. Never wait for a missing one: a new
+  reader, or one of some types, starts in the middle of a delivery. Events of different keys have no order among each
+  other. A broker that divides a topic into partitions must use `partitionkey` as the key.
+* **The envelope's `sequence`** is in every event, in ten digits, because the CloudEvents extension compares texts. In
+  an event of a delivery it equals `data.sequence`. `order.*` and `carrier.*` events have no `data.sequence`.
 * **Unknown fields and unknown types are ignored.** A value of an [open vocabulary](#vocabularies) that you do not know
   means "something else": show it, and decide nothing by it.
 * **An event is a snapshot.** The data of a `delivery.*` event are the state of the delivery after the event, so the

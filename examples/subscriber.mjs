@@ -12,8 +12,8 @@ import pg from "pg";
 import { createClient } from "redis";
 
 const { ORDER_SYNC_REDIS_URL: REDIS_URL, DATABASE_URL } = process.env;
-if (!REDIS_URL || !DATABASE_URL) {
-  console.error("set ORDER_SYNC_REDIS_URL and DATABASE_URL");
+if (!REDIS_URL || !DATABASE_URL || !process.argv[2]) {
+  console.error("set ORDER_SYNC_REDIS_URL and DATABASE_URL, and give the reader a name");
   process.exit(1);
 }
 const TEST_SOURCE = "/order-sync/test"; // the source of `order-sync send-test-event`

@@ -10,8 +10,8 @@
 // extensions redis and pdo_pgsql, a PostgreSQL database, and Redis 7.
 
 [$redis_url, $database_url] = [getenv('ORDER_SYNC_REDIS_URL'), getenv('DATABASE_URL')];
-if (!$redis_url || !$database_url) {
-    fwrite(STDERR, "set ORDER_SYNC_REDIS_URL and DATABASE_URL\n");
+if (!$redis_url || !$database_url || $argc < 2) {
+    fwrite(STDERR, "set ORDER_SYNC_REDIS_URL and DATABASE_URL, and give the reader a name\n");
     exit(1);
 }
 const TEST_SOURCE = '/order-sync/test'; // the source of `order-sync send-test-event`

@@ -18,8 +18,8 @@ import psycopg
 import redis
 
 REDIS_URL, DATABASE_URL = os.environ.get("ORDER_SYNC_REDIS_URL"), os.environ.get("DATABASE_URL")
-if not (REDIS_URL and DATABASE_URL):
-    sys.exit("set ORDER_SYNC_REDIS_URL and DATABASE_URL")
+if not (REDIS_URL and DATABASE_URL and sys.argv[1:]):
+    sys.exit("set ORDER_SYNC_REDIS_URL and DATABASE_URL, and give the reader a name")
 TEST_SOURCE = "/order-sync/test"  # the source of `order-sync send-test-event`
 STREAM, GROUP, NAME = "deliveries", "kitchen-screen", sys.argv[1]
 DEAD_MS, TRIES, RETRY_SECONDS = 60_000, 10, 5

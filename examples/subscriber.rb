@@ -12,7 +12,9 @@ require "pg"
 require "redis"
 
 REDIS_URL, DATABASE_URL = ENV.values_at("ORDER_SYNC_REDIS_URL", "DATABASE_URL")
-abort "set ORDER_SYNC_REDIS_URL and DATABASE_URL" if [REDIS_URL, DATABASE_URL].any? { |each| each.to_s.empty? }
+if [REDIS_URL, DATABASE_URL, ARGV.first].any? { |each| each.to_s.empty? }
+  abort "set ORDER_SYNC_REDIS_URL and DATABASE_URL, and give the reader a name"
+end
 TEST_SOURCE = "/order-sync/test" # the source of `order-sync send-test-event`
 STREAM, GROUP, NAME = "deliveries", "kitchen-screen", ARGV.fetch(0)
 DEAD_MS, TRIES, RETRY_SECONDS = 60_000, 10, 5

@@ -206,7 +206,10 @@ class Order(Model):
     Only `delivery` gets a courier; any other type is answered with `order.skipped`.
     """
     status: Annotated[Integer | None, OPTIONAL] = None
-    """The order's status on the Ordering platform, 0 to 25. An order without one is dispatched."""
+    """The order's status on the Ordering platform, 0 to 25.
+
+    An order without one is dispatched, or waits for one if `ORDERING__GATE` is `accepted` or `ready`.
+    """
     deliver_at: Annotated[Instant | None, OPTIONAL] = None
     """When the customer wants the order; null for as soon as possible."""
     ready_at: Annotated[Instant | None, OPTIONAL] = None

@@ -81,14 +81,17 @@ def test_readers_that_are_killed_while_they_handle_events_lose_none_and_keep_the
 
 
 @pytest.mark.parametrize("language", [PYTHON, NODE, PHP, RUBY], ids=lambda each: each.command)
-def test_a_reader_without_an_address_ends_at_once(language: Language) -> None:
+def test_a_reader_without_addresses_or_a_name_ends_at_once(language: Language) -> None:
     require(language)
     variables = {
         name: value for name, value in os.environ.items() if name not in ("ORDER_SYNC_REDIS_URL", "DATABASE_URL")
     }
-    command = [language.command, str(EXAMPLES / language.script), "one"]
-    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=SECONDS)
-    assert (ended.returncode, ended.stderr) == (1, "set ORDER_SYNC_REDIS_URL and DATABASE_URL\n")
+    addresses = {"ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+    for given, names in ((variables, ["one"]), (variables | addresses, [])):
+        command = [language.command, str(EXAMPLES / language.script), *names]
+        ended = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=SECONDS)
+        message = "set ORDER_SYNC_REDIS_URL and DATABASE_URL, and give the reader a name\n"
+        assert (ended.returncode, ended.stderr) == (1, message)
 
 
 def test_an_event_waits_for_an_earlier_one_that_another_reader_has_not_handled(subscription: Subscription) -> None:

@@ -56,6 +56,7 @@ RUN_ELSEWHERE = {
     'docs/sending-orders.md: order() { curl -sS -H "Authorization: Bearer $ORDER_SYNC_API_KEYS__PLATFORM" "$@"; }':
         "test_snippets.py",
     "docs/subscribing.md: import json": "test_snippets.py",
+    'docs/subscribing.md: const { createClient } = require("redis");': "test_snippets.py",
     "docs/tutorial.md: order-sync sandbox --port 8100 --step 2": "the fixture",
     "docs/tutorial.md: order-sync up": "the fixture",
     "docs/tutorial.md: python listen.py": "the fixture",
@@ -76,6 +77,10 @@ NOT_RUN = {
     "docs/performance.md: python -m benchmarks orders latency": "they take minutes; .ci/run runs the short form",
     "docs/sandbox.md: order-sync init": "the same commands",
     "docs/scaling.md: order-sync rehearse --since 1d": "it needs yesterday's orders; test_rehearse_command.py has one",
+    "docs/subscribing.md: . var/settings.sh": "tests/examples runs them",
+    'docs/subscribing.md: import Ajv from "ajv/dist/2020.js";': "it needs packages that no other test needs",
+    "docs/subscribing.md: npx json-schema-to-typescript docs/schemas/delivery-event.schema.json > delivery-event.d.ts":
+        "it needs the network",
     "docs/webhooks.md: from standardwebhooks import Webhook": "webhook_receiver.py has it",
     'docs/webhooks.md: import { Webhook } from "standardwebhooks";': "webhook_receiver.mjs has it",
     "docs/webhooks.md: order-sync subscribers add https://kitchen.example.com/hooks --id kitchen":
@@ -234,7 +239,7 @@ def test_every_command_is_in_a_block_that_can_run() -> None:
     ]
     assert indented == [], "fence it with ```sh"
     assert {each.language for each in blocks()} <= {
-        *RUNNABLE, "", "console", "http", "json", "php", "ruby", "text", "toml", "yaml",
+        *RUNNABLE, "", "console", "http", "json", "php", "ruby", "text", "toml", "ts", "yaml",
     }  # fmt: skip
 
 
