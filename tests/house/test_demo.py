@@ -32,6 +32,17 @@ def test_the_demo_reads_no_setting_of_its_user(monkeypatch: pytest.MonkeyPatch, 
     assert sorted(settings.accounts) == ["borzo", "cervo", "deliverit"]
 
 
+def test_the_settings_of_the_demo_mean_the_same_in_another_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ours = environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555)
+    here = tmp_path / "var" / "demo"
+    assert [ours[f"ORDER_SYNC_{name}"] for name in ("DATABASE_URL", "JOURNAL_FOLDER", "FLOWER_FOLDER")] == [
+        f"sqlite:///{here}/order-sync.db", f"{here}/journal", f"{here}/flower",
+    ]  # fmt: skip
+
+
 def test_the_order_of_the_documents_is_free_in_the_demo_and_gets_a_courier_there(tmp_path: Path) -> None:
     ours = environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555)
     wanted = {name.removeprefix("ORDER_SYNC_"): value for name, value in ours.items() if "_ORDERING__" in name}

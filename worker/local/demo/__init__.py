@@ -36,12 +36,12 @@ CHANGE_NOT_SENT = "order_changed_after_dispatch"
 
 def environment(redis_url: str, sandbox: int, web: int, desk: int, flower: int) -> dict[str, str]:
     """Return the environment of the demo. Its settings call the sandbox, and its intervals are short."""
-    origin = f"http://127.0.0.1:{sandbox}"
+    origin, folder = f"http://127.0.0.1:{sandbox}", FOLDER.absolute()  # other shells may be in another folder
     settings = {
         "CONFIG": os.devnull,  # an order-sync.toml here is for real accounts
-        "DATABASE_URL": f"sqlite:///{FOLDER}/order-sync.db",
-        "JOURNAL_FOLDER": str(FOLDER / "journal"),
-        "FLOWER_FOLDER": str(FOLDER / "flower"),
+        "DATABASE_URL": f"sqlite:///{folder}/order-sync.db",
+        "JOURNAL_FOLDER": str(folder / "journal"),
+        "FLOWER_FOLDER": str(folder / "flower"),
         "REDIS_URL": redis_url,
         "WEB_ADDRESS": f"127.0.0.1:{web}",
         "DESK_ADDRESS": f"127.0.0.1:{desk}",
