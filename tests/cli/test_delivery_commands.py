@@ -78,7 +78,7 @@ def test_a_message_that_would_become_a_dead_letter_is_refused(
     assert result == Result(
         1,
         "",
-        "order-sync: order.json cannot be read: data: customer: Field required; dropoff: Field required; "
+        "order-sync: order.json is no order: data: customer: Field required; dropoff: Field required; "
         "payment: Field required\n",
     )
     assert orders_on_bus() == []
