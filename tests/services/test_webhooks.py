@@ -1,6 +1,7 @@
 """A subscriber gets every event at least once, those of a delivery in order, whatever its receiver does."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -197,6 +198,15 @@ def test_a_newest_event_that_tests_a_receiver_leaves_nothing_behind(deliverers: 
     deliverers.webhooks = deliverers.process(deliverers.sender, lambda chains: chains[-1])
     assert deliverers.deliver() == [("c", 1), ("a", 1), ("b", 1)]
     assert (deliverers.subscriber().position, deliverers.blocked()) == (3, {"a": (1, "HTTP 500")})
+
+
+def test_a_row_with_nothing_to_send_is_deleted_when_the_receiver_is_tried(deliverers: Deliverers) -> None:
+    deliverers.happen(("a", 1))
+    subscriber = deliverers.add()
+    row = BlockedKey("a", position=2, since=deliverers.now, try_at=deliverers.now)
+    deliverers.database.write(subscribers.block, subscriber.id, row)
+    deliverers.database.write(subscribers.save, replace(subscriber, try_at=deliverers.now))
+    assert (deliverers.deliver(), deliverers.blocked()) == ([], {})
 
 
 def test_events_of_the_same_delivery_stay_in_order_when_the_receiver_comes_back(deliverers: Deliverers) -> None:

@@ -148,7 +148,10 @@ def probe(batch: Batch, choose: Callable[[Sequence[Chain]], Chain]) -> Batch:
 
     The key is chosen anew each time, in case the events of one key alone are what the receiver cannot cope with.
     """
-    chosen = choose([each for each in batch.chains if each.blocked is None] or batch.chains)
+    chains = [each for each in batch.chains if each.events]
+    if not chains:
+        return batch
+    chosen = choose([each for each in chains if each.blocked is None] or chains)
     event, *rest = chosen.events
     fresh = {each.position for chain in batch.chains if chain.blocked is None for each in chain.events}
     end = min([batch.end, *(position - 1 for position in fresh - {event.position})])
