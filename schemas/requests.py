@@ -5,12 +5,12 @@ message has the source of the key. Events are read with a query.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from schemas.events import NAMESPACE, CloudEvent, DeliveryEvent, EventType, Timestamp
 from schemas.json_reader import MalformedError, explain, read_object
@@ -54,18 +54,34 @@ NOW = "now"
 """The cursor after the newest event."""
 
 
+CURSOR = rf"^({NOW}|[0-9]{{1,18}})?$"
+
+
+def _cursor(given: str) -> str:
+    if not re.fullmatch(CURSOR, given, re.ASCII):
+        raise ValueError("not a cursor of ours; use the `next` of a page, or `now`")
+    return given
+
+
+def _types(given: Iterable[str]) -> Iterable[str]:
+    names = [each.strip() for each in given]
+    if not set(names) <= set(EventType):
+        raise ValueError("not a type of event; separate several by commas")
+    return names
+
+
 class EventsQuery(BaseModel):
     """Which events are read, and whether to wait for them."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    after: Annotated[str, Field(pattern=rf"^({NOW}|[0-9]{{1,18}})?$")] = ""
+    after: Annotated[str, Field(pattern=CURSOR), BeforeValidator(_cursor)] = ""
     """The cursor: `next` of the page before. `now` is the cursor after the newest event; without a cursor, the page
     begins at the oldest event that is kept.
     """
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     """The most events of the page."""
-    types: frozenset[EventType] = frozenset()
+    types: Annotated[frozenset[EventType], BeforeValidator(_types)] = frozenset()
     """Only events of these types, separated by commas; by default all."""
     wait: Annotated[int, Field(ge=0, le=30)] = 0
     """Seconds to wait for an event if there is none."""
@@ -160,7 +176,7 @@ def read_events_query(given: Mapping[str, str]) -> EventsQuery:
     """Read the parameters of a query; others than those of `EventsQuery` are ignored. Raises MalformedError."""
     found: dict[str, Any] = dict(given)
     if "types" in found:
-        found["types"] = [each.strip() for each in found["types"].split(",")]
+        found["types"] = found["types"].split(",")
     try:
         return EventsQuery.model_validate(found)
     except ValidationError as error:

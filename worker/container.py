@@ -117,6 +117,8 @@ class Container:
     """The Celery app that sends the tasks."""
     new_attempt: Callable[[], tuple[int, str]] = new_attempt
     """Returns the id of a new attempt, and the secret of its callback address."""
+    creates_database: bool = True
+    """Whether a SQLite file that does not exist is created."""
 
     def __post_init__(self) -> None:
         """Replace the wall clock with the shared clock if other hosts may use the same database.
@@ -133,7 +135,13 @@ class Container:
 
     @cached_property
     def database(self) -> Database:
-        """The database of this process."""
+        """The database of this process. Raises SettingsError if it does not exist and is not created."""
+        file = self.settings.sqlite_file
+        if file is not None and not self.creates_database and not file.exists():
+            raise SettingsError(
+                f"database_url: there is no database at {file}: a relative path begins at this folder; `order-sync up` "
+                "or `order-sync db upgrade` in the folder of the settings creates it"
+            )
         ordering, pool_size = self.settings.ordering, self.settings.worker_concurrency
         source = ordering.source if ordering.base_url else None
         return Database(self.settings.database_url, pool_size=pool_size, write_back_source=source)

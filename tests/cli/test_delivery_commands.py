@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,10 +78,18 @@ def test_a_message_that_would_become_a_dead_letter_is_refused(
     assert result == Result(
         1,
         "",
-        "order-sync: order.json cannot be read: data: customer: Field required; dropoff: Field required; "
+        "order-sync: order.json is no order: data: customer: Field required; dropoff: Field required; "
         "payment: Field required\n",
     )
     assert orders_on_bus() == []
+
+
+def test_an_order_is_placed_on_a_machine_that_has_only_the_bus(
+    command_line: CommandLine, orders_on_bus: Callable[[], list[Any]]
+) -> None:
+    command_line.set(DATABASE_URL="sqlite:///var/order-sync.db")
+    result = command_line("place", "-", stdin=command_line("sample-order").out.encode())
+    assert (result.code, len(orders_on_bus()), Path("var").exists()) == (0, 1, False)
 
 
 def test_a_missing_file_is_named(command_line: CommandLine) -> None:

@@ -41,6 +41,12 @@ def test_the_events_of_an_order_are_published_again(
     )  # fmt: skip
 
 
+def test_recorded_events_are_json_with_and_without_the_option(command_line: CommandLine, delivery: str) -> None:
+    plain = command_line("events", "--order", "2011")
+    assert command_line("events", "--order", "2011", "--json") == plain
+    assert [each["data"]["delivery_id"] for each in plain.documents] == [delivery]
+
+
 def test_the_events_since_a_time_are_published_again(
     command_line: CommandLine, published: Callable[[], list[str]], container: Container
 ) -> None:

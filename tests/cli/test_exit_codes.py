@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,12 +35,33 @@ def test_each_faulty_setting_is_reported_on_its_own_line(command_line: CommandLi
 
 def test_a_database_without_tables_is_reported_in_one_line_with_advice(command_line: CommandLine) -> None:
     command_line.set(DATABASE_URL="sqlite:///empty.db")
+    write_file("empty.db", "")
     result = command_line("deliveries")
     assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
     assert result.err == (
         "order-sync: OperationalError: (sqlite3.OperationalError) no such table: delivery "
         "(check ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`; --debug shows the traceback)\n"
     )
+
+
+@pytest.mark.parametrize("arguments", [("deliveries",), ("show", "2011"), ("status",), ("events",), ("retry", "2011")])
+def test_no_command_of_an_operator_begins_a_second_database_in_another_folder(
+    command_line: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    command_line.set(DATABASE_URL="sqlite:///var/order-sync.db")
+    result = command_line(*arguments)
+    assert (result.code, result.out, Path("var").exists()) == (2, "", False)
+    assert result.err == (
+        "order-sync: the settings cannot work:\n"
+        f"database_url: there is no database at {Path.cwd()}/var/order-sync.db: a relative path begins at this folder; "
+        "`order-sync up` or `order-sync db upgrade` in the folder of the settings creates it\n"
+    )
+
+
+def test_db_upgrade_creates_the_database(command_line: CommandLine) -> None:
+    command_line.set(DATABASE_URL="sqlite:///var/order-sync.db")
+    assert command_line("db", "upgrade").code == 0
+    assert command_line("deliveries", "--json") == Result(0, "", "")
 
 
 def test_an_unavailable_redis_is_reported_in_one_line_with_advice(command_line: CommandLine) -> None:

@@ -75,7 +75,7 @@ def test_a_quote_shows_why_the_order_would_be_refused(command_line: CommandLine)
             (),
             "order-sync: order.json holds only an order id: a price needs the whole order\n",
         ),
-        ("{}", (), "order-sync: order.json cannot be read: data: order_id: Field required"),
+        ("{}", (), "order-sync: order.json is no order: data: order_id: Field required"),
         ("[]", (), "order-sync: order.json is not a JSON object\n"),
     ],
 )

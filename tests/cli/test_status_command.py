@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.status import AttentionReason
-from tests.cli.commands import CommandLine, apply_create_outcome, find, request_attention
+from tests.cli.commands import CommandLine, apply_create_outcome, find, request_attention, write_file
 from worker.cli.base import duration
 from worker.container import Container
 from worker.database import accounts, leases
@@ -103,8 +103,8 @@ def test_an_unavailable_redis_is_shown_beside_the_rest(command_line: CommandLine
 
 
 def test_an_unavailable_database_is_a_trouble_and_no_crash(command_line: CommandLine) -> None:
-    for url in ("sqlite:////nowhere/missing.db", "sqlite:///without-tables.db"):
-        command_line.set(DATABASE_URL=url)
+    for name, content in (("no-database.db", "text" * 1000), ("without-tables.db", "")):
+        command_line.set(DATABASE_URL=f"sqlite:///{write_file(name, content)}")
         result = command_line("status")
         assert (result.code, result.err) == (1, "")
         assert "The database does not answer" in result.lines

@@ -677,6 +677,22 @@ def test_any_writable_status_may_be_listed_and_the_list_may_be_empty() -> None:
     assert read(ORDERING__WRITE="").ordering.write == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///var/order-sync.db", "var/order-sync.db"),
+        ("sqlite:///a.db?timeout=5", "a.db"),
+        ("sqlite:////srv/a.db", "/srv/a.db"),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file:a.db?uri=true", None),
+        ("postgresql:///order_sync", None),
+    ],
+)
+def test_a_sqlite_database_is_a_file_with_an_absolute_path(url: str, file: str | None, tmp_path: Path) -> None:
+    assert read(DATABASE_URL=url).sqlite_file == (None if file is None else tmp_path / file)
+
+
 def test_a_source_has_one_key_or_several() -> None:
     old, new, other = "o" * 32, "n" * 40, "k" * 32
     settings = read(API_KEYS__PLATFORM=f"{old}, {new}", API_KEYS__KIOSK_FILE=write("kiosk", f"{other}\n"))

@@ -46,24 +46,26 @@ def pgbouncer(url: str, folder: Path, **settings: str) -> Iterator[str]:
     demoted: dict[str, Any] = {"user": "nobody"} if os.getuid() == 0 else {}  # PgBouncer refuses to run as root
     # From its standard input: the folder is closed to another user.
     command = [PGBOUNCER, "/dev/stdin"]
+    log = folder / "pgbouncer.log"
     with (
         configuration.open() as text,
-        subprocess.Popen(command, stdin=text, stderr=subprocess.DEVNULL, **demoted) as process,
+        log.open("w") as written,
+        subprocess.Popen(command, stdin=text, stderr=written, **demoted) as process,
     ):
         try:
-            _wait_for(port, process)
+            _wait_for(port, process, log)
             yield _through(server, port)
         finally:
             process.terminate()
 
 
-def _wait_for(port: int, process: "subprocess.Popen[Any]") -> None:
+def _wait_for(port: int, process: "subprocess.Popen[Any]", log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
-        assert process.poll() is None, "PgBouncer has ended"
-        assert time.monotonic() < deadline, "PgBouncer does not answer"
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
 
 
 def _through(server: URL, port: int) -> str:

@@ -14,8 +14,8 @@ from schemas.status import DeliveryStatus
 from tests.services.simulation import Simulation
 from worker.config.settings import load
 from worker.database import deliveries, write_backs
-from worker.local.demo import CHANGE_NOT_SENT, apply_event, environment
-from worker.local.demo.orders import SAMPLES, first_message, next_message
+from worker.local.demo import CHANGE_NOT_SENT, SHOP_ACCEPTED, apply_event, environment
+from worker.local.demo.orders import SAMPLES, first_message, next_message, sample_order
 from worker.local.demo.show import OrderView, display, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,17 @@ def test_the_demo_reads_no_setting_of_its_user(monkeypatch: pytest.MonkeyPatch, 
     assert sorted(settings.accounts) == ["borzo", "cervo", "deliverit"]
 
 
+def test_the_settings_of_the_demo_mean_the_same_in_another_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ours = environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555)
+    here = tmp_path / "var" / "demo"
+    assert [ours[f"ORDER_SYNC_{name}"] for name in ("DATABASE_URL", "JOURNAL_FOLDER", "FLOWER_FOLDER")] == [
+        f"sqlite:///{here}/order-sync.db", f"{here}/journal", f"{here}/flower",
+    ]  # fmt: skip
+
+
 def test_the_order_of_the_documents_is_free_in_the_demo_and_gets_a_courier_there(tmp_path: Path) -> None:
     ours = environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555)
     wanted = {name.removeprefix("ORDER_SYNC_"): value for name, value in ours.items() if "_ORDERING__" in name}
@@ -44,6 +55,24 @@ def test_the_order_of_the_documents_is_free_in_the_demo_and_gets_a_courier_there
         assert (delivery.status, delivery.carrier) == (DeliveryStatus.CREATED, "deliverit")
         tomorrow = simulation.now + timedelta(days=1)
         assert simulation.container.database.read(write_backs.count_waiting, tomorrow) == 0
+
+
+def test_an_order_waits_in_the_demo_until_it_has_the_status_that_the_demo_names(tmp_path: Path) -> None:
+    ours = environment("redis://127.0.0.1:1/0", 8100, 8000, 8001, 5555)
+    document = sample_order("7", "17", "")
+    status = document["data"].pop("status")
+    with closing(Simulation(tmp_path, ORDERING__GATE=ours["ORDER_SYNC_ORDERING__GATE"])) as simulation:
+        simulation.put(json.dumps(document).encode())
+        simulation.work()
+        (waiting,) = simulation.container.database.read(deliveries.find, "7")
+        accepted = {**document["data"], "status": status, "revision": 2}
+        simulation.put(json.dumps({**document, "id": "2", "type": "order.updated", "data": accepted}).encode())
+        simulation.work()
+        (sent,) = simulation.container.database.read(deliveries.find, "7")
+    assert [(each.status, each.detail) for each in (waiting, sent)] == [
+        (DeliveryStatus.QUEUED, "waiting_for_shop"), (DeliveryStatus.CREATED, None),
+    ]  # fmt: skip
+    assert f'"status": {status},' in SHOP_ACCEPTED
 
 
 @pytest.mark.parametrize("width", [40, 80, 95, 125, 200])

@@ -82,6 +82,12 @@ def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -
     for name in ("Web", "Desk", "Flower"):
         assert f"{name:8}http://{chosen[f'ORDER_SYNC_{name.upper()}_ADDRESS']}" in shown.splitlines()
     assert line.partition("@")[2] == chosen["ORDER_SYNC_REDIS_URL"].partition("@")[2]
+    paths = {name: chosen[f"ORDER_SYNC_{name}"] for name in ("DATABASE_URL", "JOURNAL_FOLDER", "FLOWER_FOLDER")}
+    assert paths == {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/var/order-sync.db",
+        "JOURNAL_FOLDER": f"{tmp_path}/var/journal",
+        "FLOWER_FOLDER": f"{tmp_path}/var/flower",
+    }
     check_private(tmp_path, "order-sync.db", "up.lock", "redis.conf", "log")
 
 

@@ -1,6 +1,7 @@
 """A subscriber gets every event at least once, those of a delivery in order, whatever its receiver does."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -171,6 +172,41 @@ def test_a_receiver_that_was_left_alone_is_tried_with_one_event_and_then_gets_al
     deliverers.sender.answer = failing()
     assert deliverers.deliver() == events
     assert (deliverers.subscriber().failing_since, deliverers.subscriber().try_at) == (None, None)
+
+
+def test_the_event_that_tests_a_receiver_is_sent_once_whichever_it_is(deliverers: Deliverers) -> None:
+    """The cursor cannot pass the earlier events, which were not sent yet."""
+    deliverers.add()
+    deliverers.happen(("a", 1), ("b", 1), ("c", 1), ("a", 2), ("b", 2))
+    deliverers.sender.answer = lambda _key, _sequence: REFUSED
+    deliverers.deliver()
+    deliverers.pass_time(minutes=10)
+    deliverers.sender.answer = failing()
+    deliverers.webhooks = deliverers.process(deliverers.sender, lambda chains: chains[1])
+    sent = deliverers.deliver()
+    assert (sent[0], sorted(sent)) == (("b", 1), [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("c", 1)])
+    assert (deliverers.subscriber().position, deliverers.blocked(), deliverers.due()) == (5, {}, [])
+
+
+def test_a_newest_event_that_tests_a_receiver_leaves_nothing_behind(deliverers: Deliverers) -> None:
+    deliverers.add()
+    deliverers.happen(("a", 1), ("b", 1), ("c", 1))
+    deliverers.sender.answer = lambda _key, _sequence: REFUSED
+    deliverers.deliver()
+    deliverers.pass_time(minutes=10)
+    deliverers.sender.answer = failing(("a", 1))
+    deliverers.webhooks = deliverers.process(deliverers.sender, lambda chains: chains[-1])
+    assert deliverers.deliver() == [("c", 1), ("a", 1), ("b", 1)]
+    assert (deliverers.subscriber().position, deliverers.blocked()) == (3, {"a": (1, "HTTP 500")})
+
+
+def test_a_row_with_nothing_to_send_is_deleted_when_the_receiver_is_tried(deliverers: Deliverers) -> None:
+    deliverers.happen(("a", 1))
+    subscriber = deliverers.add()
+    row = BlockedKey("a", position=2, since=deliverers.now, try_at=deliverers.now)
+    deliverers.database.write(subscribers.block, subscriber.id, row)
+    deliverers.database.write(subscribers.save, replace(subscriber, try_at=deliverers.now))
+    assert (deliverers.deliver(), deliverers.blocked()) == ([], {})
 
 
 def test_events_of_the_same_delivery_stay_in_order_when_the_receiver_comes_back(deliverers: Deliverers) -> None:

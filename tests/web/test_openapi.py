@@ -13,6 +13,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from starlette.types import Receive, Scope, Send
 
+from schemas.documents import documents
 from schemas.openapi import ANSWERS, DELIVERY, EVENT, EVENTS, openapi
 from tests.web.edge import Edge
 from tests.web.test_orders_api import KEY, KEYS
@@ -35,6 +36,14 @@ def test_the_example_of_an_order_is_that_of_the_bus() -> None:
 def test_the_document_is_served_without_a_key(make_edge: Callable[..., Edge]) -> None:
     reply = make_edge(**KEYS).request("GET", "/openapi.json", b"", {})
     assert (reply.status_code, reply.headers["content-type"], reply.json()) == (200, "application/json", openapi())
+
+
+def test_every_published_document_is_served_without_a_key(make_edge: Callable[..., Edge]) -> None:
+    edge = make_edge(**KEYS)
+    served = {name: edge.request("GET", f"/schemas/{name}", b"", {}).json() for name in documents()}
+    assert served == documents()
+    reply = edge.request("GET", "/schemas/parcel.schema.json", b"", {})
+    assert (reply.status_code, reply.json()["title"]) == (404, "Not Found")
 
 
 @pytest.mark.parametrize("mode", GenerationMode)

@@ -81,14 +81,17 @@ def common(
     """Accept the options of `order-sync` itself, which come before the name of a command."""
 
 
-def open_container() -> "Container":
-    """Build this command's container from the settings. The container is closed when the command ends."""
+def open_container(*, creates_database: bool = False) -> "Container":
+    """Build this command's container from the settings. The container is closed when the command ends.
+
+    In a wrong folder, the commands of an operator must not begin a second, empty database.
+    """
     from worker.app import create_app  # noqa: PLC0415
     from worker.config.settings import load  # noqa: PLC0415
     from worker.container import Container, override  # noqa: PLC0415
 
     settings = load()
-    services = Container(settings, app=create_app(settings))
+    services = Container(settings, app=create_app(settings), creates_database=creates_database)
     override(services)
     typer_context = click.get_current_context(silent=True)
     if typer_context is not None:

@@ -37,6 +37,7 @@ def list_events(
     follow: bool = typer.Option(False, "--follow", help="Keep writing new events."),
     order: str = Order,
     since: str = Since,
+    _as_json: bool = typer.Option(False, "--json", help="Accepted, as everywhere: events are always JSON."),
 ) -> None:
     """Write the recorded events, one JSON document a line."""
     if context.invoked_subcommand is not None:

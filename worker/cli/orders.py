@@ -97,7 +97,7 @@ def parse(document: dict[str, Any], file: str, services: "Container") -> "Messag
     try:
         return read_message(document, services.settings.ordering.project)
     except MalformedError as error:
-        fail(f"{_source(file)} cannot be read: {error}")
+        fail(f"{_source(file)} is no order: {error}")
 
 
 def _source(file: str) -> str:

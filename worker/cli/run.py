@@ -118,7 +118,7 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     web, flower = _free_address(settings.web_address), _free_address(settings.flower_address)
     desk = _free_address(settings.desk_address, taken=web)
     chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "DESK_ADDRESS": desk, "FLOWER_ADDRESS": flower}
-    variables = {f"ORDER_SYNC_{key}": value for key, value in chosen.items()}
+    variables = {f"ORDER_SYNC_{key}": value for key, value in (settings.absolute_paths | chosen).items()}
     supervisor.environ = {**supervisor.environ, **variables}
     _wait_and_check_redis(url)
     if is_amqp(settings.bus_url):
@@ -234,7 +234,7 @@ def web() -> None:
     from worker.web import count_answers, create_web_app, server
     from worker.web.operators import create_desk_app
 
-    services = open_container()
+    services = open_container(creates_database=True)
     services.warm_up()
     settings = services.settings
     log.setup(settings.log_level, settings.log_format)

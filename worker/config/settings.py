@@ -380,6 +380,22 @@ class Settings(_Section):
         """The URL of the server of the incoming messages and of the events."""
         return self.bus_url or self.redis
 
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The absolute path of the SQLite database; None if the database is no file that a path names."""
+        scheme, _, path = self.database_url.partition(":///")
+        if scheme != "sqlite" or not path or path.startswith((":memory:", "file:")):
+            return None
+        return Path(path.partition("?")[0]).absolute()
+
+    @property
+    def absolute_paths(self) -> dict[str, str]:
+        """The settings that are paths on this machine, so that they mean the same in another folder."""
+        file, folders = self.sqlite_file, ("journal_folder", "flower_folder", "stores_file")
+        query = "".join(self.database_url.partition("?")[1:])
+        database = {"DATABASE_URL": f"sqlite:///{file}{query}"} if file else {}
+        return database | {name.upper(): str(getattr(self, name).absolute()) for name in folders}
+
     def proxy_for(self, url: str) -> str:
         """Return the proxy for calls to this origin; empty if these calls use no proxy."""
         parts = urlsplit(url)

@@ -2,7 +2,8 @@
 
 A subscriber has a cursor, and a row for each key (usually a delivery) whose events it has not accepted. At any time,
 each event is after the cursor, was accepted, or is at or after the position of the row of its key. So no event is
-skipped, and a failing event holds back only those of the same key.
+skipped, and a failing event holds back only those of the same key. A row may also begin above the cursor: the events of
+its key before it were accepted, and are not sent again.
 
 When nothing is accepted any more, the whole receiver is left alone for a while, and tried again with one event.
 """
@@ -69,7 +70,7 @@ class BlockedKey:
     since: datetime
     try_at: datetime
     error: str | None = None
-    """Why the event was not accepted; None if an operator wants the events to be sent again."""
+    """Why the event was not accepted; None if those before it were, or if an operator wants it to be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,10 @@ def probe(batch: Batch, choose: Callable[[Sequence[Chain]], Chain]) -> Batch:
 
     The key is chosen anew each time, in case the events of one key alone are what the receiver cannot cope with.
     """
-    chosen = choose([each for each in batch.chains if each.blocked is None] or batch.chains)
+    chains = [each for each in batch.chains if each.events]
+    if not chains:
+        return batch
+    chosen = choose([each for each in chains if each.blocked is None] or chains)
     event, *rest = chosen.events
     fresh = {each.position for chain in batch.chains if chain.blocked is None for each in chain.events}
     end = min([batch.end, *(position - 1 for position in fresh - {event.position})])
@@ -208,11 +212,13 @@ def apply(subscriber: Subscriber, batch: Batch, outcomes: Mapping[str, Sequence[
     new = _disabled(new, failures, now)
     blocked = [] if is_down else [(each.chain.blocked, _blocked(each, now)) for each in failing]
     blocked += [(each.chain.blocked, _advanced(each, now)) for each in sent if not each.failure and each.is_left]
-    keys = {row.key for _, row in blocked}
+    cursor, done = _cursor(batch, sent, {row.key for _, row in blocked}), [each for each in sent if each.is_done]
+    # The cursor does not say of these that they were accepted.
+    blocked += [(each.chain.blocked, _advanced(each, now)) for each in done if each.position > cursor + 1]
     return Progress(
-        replace(new, position=_cursor(batch, sent, keys)),
+        replace(new, position=cursor),
         blocked=tuple(blocked),
-        freed=tuple(each.chain.blocked for each in sent if each.chain.blocked and each.is_done),
+        freed=tuple(each.chain.blocked for each in done if each.chain.blocked and each.position <= cursor + 1),
         recovered=bool(accepted) and subscriber.try_at is not None,
     )
 
@@ -243,13 +249,17 @@ class _Sent:
 
     @property
     def is_left(self) -> bool:
-        """Whether a blocked key has accepted events, and others that are still to be sent."""
-        return self.chain.blocked is not None and self.accepted > 0 and not self.is_done
+        """Whether some events of the key were accepted, and others are still to be sent."""
+        return self.accepted > 0 and not self.is_done
 
     @property
     def position(self) -> int:
         """The position from which the events are still to be sent."""
-        return self.next.position if self.next else self.chain.events[-1].position + 1
+        if self.next is not None:
+            return self.next.position
+        if self.chain.events:
+            return self.chain.events[-1].position + 1
+        return self.chain.blocked.position if self.chain.blocked else 0
 
 
 def _is_down(subscriber: Subscriber, failures: Sequence[Failure]) -> bool:
@@ -276,8 +286,7 @@ def _blocked(sent: _Sent, now: datetime) -> BlockedKey:
 
 
 def _advanced(sent: _Sent, now: datetime) -> BlockedKey:
-    assert sent.chain.blocked is not None  # noqa: S101 - see `is_left`
-    return replace(sent.chain.blocked, position=sent.position, since=now, try_at=now, error=None)
+    return BlockedKey(sent.chain.key, sent.position, since=now, try_at=now)
 
 
 def _cursor(batch: Batch, sent: Iterable[_Sent], blocked: Collection[str]) -> int:

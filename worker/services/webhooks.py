@@ -100,14 +100,15 @@ class Webhooks:
     def _next_batch(self, subscriber: Subscriber, now: datetime) -> Batch | None:
         blocked = self.database.read(subscribers.blocked, subscriber.id)
         chains, end = [], subscriber.position
-        if len(blocked) < MAX_BLOCKED:
+        if sum(each.error is not None for each in blocked) < MAX_BLOCKED:
             try:
                 page = self.feed.read(subscriber.position, Wanted(types=subscriber.types), PAGE)
             except CursorExpired as error:
                 self._disable(subscriber, str(error), now)
                 return None
             chains, end = chains_of(page.events, {each.key for each in blocked}), page.next
-        due = [each for each in blocked if each.try_at <= now and each.position <= end]
+        # A row without an error that begins just after the end has nothing to send: it is deleted.
+        due = [each for each in blocked if each.try_at <= now and each.position <= end + (each.error is None)]
         chains += [self._retry(subscriber, each, end) for each in due[:RETRIES]]
         if not chains and end == subscriber.position:
             return None

@@ -106,8 +106,9 @@ class CallbackEndpoint:
             address = "/".join(request.scope["path"].split("/")[:3])[:MAX_LOGGED]
             logger.warning("callback.refused", address=address, method=request.method[:MAX_LOGGED], answer=status)
             self.count(UNKNOWN, status)
-        text = ELSEWHERE if status == HTTPStatus.NOT_FOUND else ""
-        return PlainTextResponse(text, status_code=status)
+        # With the part of a proxy before /callbacks, it is still a callback's: `order-sync check` knows the answer.
+        not_found = ELSEWHERE if f"/{FOLDER}" in request.scope["path"] else "not found"
+        return PlainTextResponse(not_found if status == HTTPStatus.NOT_FOUND else "", status_code=status)
 
     async def _answer(self, request: Request, account: str, codec: Carrier, body: bytes) -> Response:
         try:

@@ -21,10 +21,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from schemas.documents import documents
 from schemas.events import delivery_id
 from schemas.json_reader import MAX_MESSAGE_BYTES, MalformedError
 from schemas.messages import Message
-from schemas.openapi import CANCEL, DELIVERY, EVENTS, ORDERS, openapi
+from schemas.openapi import CANCEL, DELIVERY, EVENTS, ORDERS
 from schemas.ordering import ProjectDefaults
 from schemas.requests import (
     EVENT_TYPE,
@@ -43,7 +44,7 @@ from worker.services.order_requests import OrderRequests, OtherContentError
 from worker.web.bodies import CLOSE, RequestBodies
 
 logger = log.get(__name__)
-FOLDERS = frozenset({"orders", "deliveries", "events", "openapi.json"})
+FOLDERS = frozenset({"orders", "deliveries", "events", "openapi.json", "schemas"})
 """The first part of each address of the door."""
 THREADS = 8
 JSON_TYPE = "application/json"
@@ -79,13 +80,14 @@ class OrdersApi:
         """Return the routes; none if no platform has a key."""
         if not self.keys:
             return []
-        document = json.dumps(openapi()).encode()
+        published = {name: json.dumps(each).encode() for name, each in documents().items()}
         return [
             self._route("POST", ORDERS, self._place),
             self._route("POST", CANCEL, self._cancel),
             self._route("GET", DELIVERY, self._show),
             self._route("GET", EVENTS, self.read_events),
-            Route("/openapi.json", partial(_send_document, document)),
+            Route("/openapi.json", partial(_send_document, published["openapi.json"])),
+            *(Route(f"/schemas/{name}", partial(_send_document, each)) for name, each in published.items()),
         ]
 
     def _route(self, method: str, path: str, respond: Respond) -> Route:
@@ -188,5 +190,5 @@ def _digest(key: str) -> bytes:
 
 
 async def _send_document(document: bytes, _request: Request) -> Response:
-    """Answer with the OpenAPI document, which needs no key."""
+    """Answer with a published document, which needs no key."""
     return Response(document, media_type=JSON_TYPE)

@@ -20,7 +20,7 @@ from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers import KINDS
 from worker.config.redis_url import RedisUrl
-from worker.local.demo.orders import MALFORMED, SAMPLES, first_message, next_message
+from worker.local.demo.orders import ACCEPTED, MALFORMED, SAMPLES, first_message, next_message
 from worker.local.demo.platform import DELIVERED, MISSED, final_status, place_missed_order
 from worker.local.demo.show import OrderView, display, print_line
 from worker.local.samples import sample_file, sandbox_account
@@ -30,18 +30,21 @@ FOLDER = Path("var/demo")
 SETTINGS = FOLDER / "settings.sh"
 STEP = 2.5
 LIMIT = 110.0
+GATE = "accepted"
+SHOP_ACCEPTED = f'Orders   need "status": {ACCEPTED}, as `order-sync sample-order` writes it: others wait for the shop'
+"""What a user of the demo has to know about their own orders, because of its gate."""
 CHANGE_NOT_SENT = "order_changed_after_dispatch"
 """The attention reason when a change could not be sent to the carrier."""
 
 
 def environment(redis_url: str, sandbox: int, web: int, desk: int, flower: int) -> dict[str, str]:
     """Return the environment of the demo. Its settings call the sandbox, and its intervals are short."""
-    origin = f"http://127.0.0.1:{sandbox}"
+    origin, folder = f"http://127.0.0.1:{sandbox}", FOLDER.absolute()  # other shells may be in another folder
     settings = {
         "CONFIG": os.devnull,  # an order-sync.toml here is for real accounts
-        "DATABASE_URL": f"sqlite:///{FOLDER}/order-sync.db",
-        "JOURNAL_FOLDER": str(FOLDER / "journal"),
-        "FLOWER_FOLDER": str(FOLDER / "flower"),
+        "DATABASE_URL": f"sqlite:///{folder}/order-sync.db",
+        "JOURNAL_FOLDER": str(folder / "journal"),
+        "FLOWER_FOLDER": str(folder / "flower"),
         "REDIS_URL": redis_url,
         "WEB_ADDRESS": f"127.0.0.1:{web}",
         "DESK_ADDRESS": f"127.0.0.1:{desk}",
@@ -58,7 +61,7 @@ def environment(redis_url: str, sandbox: int, web: int, desk: int, flower: int) 
         "ORDERING__BASE_URL": origin,
         "ORDERING__API_KEY": "sandbox-ordering-key",
         "ORDERING__SOURCE": "sandbox",  # the platform of the messages in the documentation does not know their orders
-        "ORDERING__GATE": "accepted",
+        "ORDERING__GATE": GATE,
         "ORDERING__RATE": "20/second",
     }
     for kind in KINDS:
@@ -157,6 +160,7 @@ def _keep(console: Console, supervisor: Supervisor, url: str, sandbox: int, desk
     console.print(f"Flower   http://127.0.0.1:{flower}\nSandbox  http://127.0.0.1:{sandbox}/sandbox")
     console.print(f"Desk     http://127.0.0.1:{desk}\nRedis    {RedisUrl.parse(url).masked}")
     console.print(f"Operate  . {SETTINGS}   in another shell, then `order-sync deliveries`", soft_wrap=True)
+    console.print(SHOP_ACCEPTED, soft_wrap=True)
     console.print("Ctrl-C ends everything.")
     while True:
         supervisor.watch()
