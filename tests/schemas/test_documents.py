@@ -46,8 +46,14 @@ def properties(document: Json) -> Iterator[tuple[str, Json, Json]]:
     """Yield each property with its path and the schema that holds it."""
     for path, schema in parts(document):
         for name, each in schema.get("properties", {}).items():
-            if "allOf" not in path:  # what a message adds to a schema
+            if not {"allOf", "anyOf"} & set(path.split("/")):  # what only narrows a property
                 yield f"{path}/{name}", each, schema
+
+
+def _is_described(part: Json) -> bool:
+    """Return whether a property has a text and an example. If it is but a reference, that schema has them."""
+    references = {"$ref"} in [each.keys() for each in (part, *part.get("anyOf", ()))] and "type" not in part
+    return (references and "description" not in part) or {"description", "examples"} <= part.keys()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -67,8 +73,22 @@ def test_every_document_is_a_valid_json_schema(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_field_has_a_description_and_an_example(name: str) -> None:
-    lacking = [path for path, each, _ in properties(DOCUMENTS[name]) if not {"description", "examples"} <= each.keys()]
+    lacking = [path for path, each, _ in properties(DOCUMENTS[name]) if not _is_described(each)]
     assert lacking == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_no_property_has_a_title_or_the_default_null(name: str) -> None:
+    found = [(path, each) for path, each, _ in properties(DOCUMENTS[name])]
+    assert [path for path, each in found if "title" in each or each.get("default", ...) is None] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_schema_has_one_type_and_defines_what_it_requires(name: str) -> None:
+    found = [(path, each) for path, each in parts(DOCUMENTS[name])]
+    assert [path for path, each in found if isinstance(each.get("type"), list)] == []
+    required = [(path, each) for path, each in found if isinstance(each.get("required"), list)]
+    assert [path for path, each in required if set(each["required"]) - each.get("properties", {}).keys()] == []
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
