@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from schemas.events import CarrierEvent, CloudEvent, DeliveryEvent, EventType, OrderEvent
+from schemas.events import DATA_SCHEMAS, CarrierEvent, CloudEvent, DeliveryEvent, EventData, EventType, OrderEvent
 from schemas.generator import ORDER_SHAPES, Generator
 from schemas.messages import Cancellation, Envelope, OrderRef
 from schemas.order import Order
@@ -37,7 +37,7 @@ MESSAGES: dict[str, tuple[str, tuple[type[BaseModel], ...]]] = {
     "order.cancelled": ("An order is no longer wanted", (Cancellation,)),
 }
 """What each message means, and the shapes of its data."""
-EVENTS: dict[str, type[BaseModel]] = {"delivery": DeliveryEvent, "order": OrderEvent, "carrier": CarrierEvent}
+EVENTS: dict[str, type[EventData]] = {"delivery": DeliveryEvent, "order": OrderEvent, "carrier": CarrierEvent}
 """The data of an event, by what its type begins with."""
 
 
@@ -130,17 +130,24 @@ def _schemas() -> Json:
     schemas: dict[str, Json] = found["$defs"]
     add_examples(schemas.values(), schemas)
     incoming, outgoing = schemas.pop(Envelope.__name__), schemas.pop(CloudEvent.__name__)
-    meanings = meanings_of(EventType)
     messages = {kind: _whole(kind, meaning, incoming, data) for kind, (meaning, data) in MESSAGES.items()}
-    events = {kind: _whole(kind, meanings[kind], outgoing, (_data_of(kind),)) for kind in map(str, EventType)}
+    events = {kind: _event(kind, meaning, outgoing) for kind, meaning in meanings_of(EventType).items()}
     return {**schemas, **{each["title"]: each for each in (*messages.values(), *events.values())}}
+
+
+def _event(kind: str, meaning: str, envelope: Json) -> Json:
+    model = EVENTS[kind.partition(".")[0]]
+    event = _whole(kind, meaning, envelope, (model,))
+    shape = envelope["properties"]["dataschema"]["description"]
+    event["properties"]["dataschema"] = _constant(DATA_SCHEMAS[model], shape)
+    return event
 
 
 def _whole(kind: str, meaning: str, envelope: Json, data: Sequence[type[BaseModel]]) -> Json:
     """Return the schema of the messages of one type."""
     shapes = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in data]
     properties = {name: part for name, part in envelope["properties"].items() if name != "data_base64"}
-    properties["type"] = {"type": "string", "const": kind, "description": meaning, "examples": [kind]}
+    properties["type"] = _constant(kind, meaning)
     properties["data"] = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
     return {
         "title": _name_of(kind),
@@ -149,6 +156,10 @@ def _whole(kind: str, meaning: str, envelope: Json, data: Sequence[type[BaseMode
         "required": list(dict.fromkeys([*envelope["required"], "data"])),
         "properties": properties,
     }
+
+
+def _constant(value: str, description: str) -> Json:
+    return {"type": "string", "const": value, "description": description, "examples": [value]}
 
 
 def _name_of(kind: str) -> str:
@@ -162,10 +173,6 @@ def _incoming() -> Json:
 
 def _outgoing() -> Json:
     return {kind: _message(kind, meaning, samples("events")) for kind, meaning in meanings_of(EventType).items()}
-
-
-def _data_of(kind: str) -> type[BaseModel]:
-    return EVENTS[kind.partition(".")[0]]
 
 
 def _message(kind: str, summary: str, found: Sequence[Json]) -> Json:

@@ -14,6 +14,7 @@ from schemas.events import EventType, PausedBy, Vat
 from schemas.samples import samples
 from schemas.status import AttentionReason, CancelledBy, Cause, Conflict, DeliveryStatus, Detail, Evidence, Reason
 from schemas.vocabulary import Vocabulary
+from tests.schemas.node import run
 from worker.local.demo.orders import SAMPLES, placed
 
 Json = dict[str, Any]
@@ -23,6 +24,16 @@ DOCUMENTS = documents()
 SCHEMAS = [f"{name}.schema.json" for name in (*INCOMING, *OUTGOING)]
 CLOSED: tuple[type[Vocabulary], ...] = (DeliveryStatus, Evidence, CancelledBy, Vat)
 OPEN: tuple[type[Vocabulary], ...] = (Detail, Reason, AttentionReason, Conflict, Cause, EventType, PausedBy)
+
+COMPILE = """
+const Ajv = require("ajv/dist/2020"), formats = require("ajv-formats");
+const fault = document => {
+    try { formats(new Ajv({ strict: true, strictTypes: true, strictRequired: true })).compile(document); return ""; }
+    catch (error) { return error.message; }
+};
+console.log(JSON.stringify(JSON.parse(require("fs").readFileSync(0, "utf8")).map(fault)));
+"""
+"""Prints why Ajv refuses each schema on standard input; an empty text if it accepts it."""
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -89,6 +100,12 @@ def test_every_schema_has_one_type_and_defines_what_it_requires(name: str) -> No
     assert [path for path, each in found if isinstance(each.get("type"), list)] == []
     required = [(path, each) for path, each in found if isinstance(each.get("required"), list)]
     assert [path for path, each in required if set(each["required"]) - each.get("properties", {}).keys()] == []
+
+
+def test_a_strict_validator_accepts_every_document_and_refuses_an_undefined_property() -> None:
+    vague = {"type": "object", "required": ["order_id"]}
+    *found, refused = run(COMPILE, [*(DOCUMENTS[name] for name in SCHEMAS), vague])
+    assert (found, "strictRequired" in refused) == ([""] * len(SCHEMAS), True)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
