@@ -50,7 +50,8 @@ def test_at_the_first_signal_a_worker_hands_over_and_goes_on_with_its_calls(
     (notifier, stopped), (sweeper, goes_on) = running(Notifier), running(Sweeper)
     relay = simulation.container.queue.relay
     with handlers() as seen:
-        early_stop.install(SimpleNamespace(controller=SimpleNamespace(steps=[notifier, sweeper])))
+        controller = SimpleNamespace(steps=[notifier, sweeper], app=simulation.app)
+        early_stop.install(SimpleNamespace(controller=controller))
         signal.raise_signal(number)
         assert stopped.stopped.wait(10)
     assert (seen, relay.stopped, goes_on.stopped.is_set()) == ([number], True, False)
@@ -59,3 +60,19 @@ def test_at_the_first_signal_a_worker_hands_over_and_goes_on_with_its_calls(
     for thread in threading.enumerate():
         if thread.name in {"notifier", "sweeper"}:
             thread.join(10)
+
+
+@pytest.mark.fault("F-11")
+def test_a_soft_shutdown_ends_when_the_tasks_have_ended_and_waits_no_longer_than_it_may() -> None:
+    running, pauses = {"create", "read"}, list[float]()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        running.discard("read" if len(pauses) == 1 else "create")
+
+    early_stop.wait_for_tasks(running, 50, pause)
+    early_stop.wait_for_tasks(running, 50, pause)
+    assert (pauses, running) == ([0.1, 0.1], set())
+    hanging = list[float]()
+    early_stop.wait_for_tasks({"hangs"}, 0.5, hanging.append)
+    assert hanging == [0.1] * 5

@@ -48,6 +48,7 @@ _FLAGS = select(
     _any_due(MESSAGE.c.fetch_at).label("fetches"),
     exists().where(subscribers.ENABLED).label("subscribers"),
 )
+_FIRST_ALARM = select(func.min(DELIVERY.c.alarm_at)).where(DELIVERY.c.alarm_at.is_not(None))
 _OVERDUE = (
     select(DELIVERY.c.id)
     .where(DELIVERY.c.may_give_way, DELIVERY.c.next_run_at <= _NOW)
@@ -203,6 +204,13 @@ def unknown_steps(connection: Connection) -> dict[str, datetime]:
 def oldest_steps(connection: Connection) -> list[OldestStep]:
     """Return the steps that this version knows, each with its carriers and the earliest time of a delivery with it."""
     return [OldestStep(Step(row.step), row.carrier, row.at) for row in connection.execute(_OLDEST_STEPS)]
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """Return when the next step, alarm or callback is due; None if nothing is. The time may have passed already."""
+    times = [each.at for each in oldest_steps(connection)]
+    times += filter(None, (connection.scalar(_FIRST_ALARM), callbacks.next_try(connection)))
+    return min(times, default=None)
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------
