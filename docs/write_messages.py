@@ -106,7 +106,7 @@ def _messages(samples: list[Json]) -> Iterator[str]:
     yield MESSAGES_HEAD
     for name, title in zip(INCOMING, ("The envelope", "An order", "Only an order's id", "A cancellation"), strict=True):
         yield f"### {title}\n"
-        yield from _tables(schemas[f"{name}.schema.json"], incoming=True)
+        yield from _tables(schemas[f"{name}.schema.json"], incoming=True, nested=name != "message")
     yield "### Samples of messages\n"
     for each in samples:
         yield from _sample(each)
@@ -165,7 +165,7 @@ def _table(schema: Json, *, incoming: bool) -> Iterator[str]:
 def _needed(name: str, part: Json, schema: Json) -> str:
     if name in schema.get("required", ()):
         return "required"
-    if {"required": [name]} in schema.get("anyOf", ()):
+    if any(name in each["required"] for each in schema.get("anyOf", ())):
         return "one of both"
     absent: Json = next((each for each in part.get("anyOf", ()) if _is_absent(each)), {})
     kind = "lenient" if "read" in absent.get("description", "") else "optional"

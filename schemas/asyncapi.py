@@ -1,15 +1,17 @@
 """The AsyncAPI 3.0 document of both streams. It needs no other file."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from schemas.events import CarrierEvent, CloudEvent, DeliveryEvent, EventType, OrderEvent
+from schemas.events import DATA_SCHEMAS, CarrierEvent, CloudEvent, DeliveryEvent, EventData, EventType, OrderEvent
+from schemas.generator import ORDER_SHAPES, Generator
 from schemas.messages import Cancellation, Envelope, OrderRef
 from schemas.order import Order
-from schemas.ordering import ORDERING_SCHEMA
+from schemas.ordering_wire import OrderingOrder
 from schemas.samples import add_examples, samples
 from schemas.vocabulary import meanings_of
 
@@ -18,25 +20,24 @@ Json = dict[str, Any]
 VERSION = "1.0.0"
 """The version of the contract: docs/versioning.md."""
 CONTENT_TYPE = "application/cloudevents+json"
-ORDERING_ORDER = "OrderingOrder"
 MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (Envelope, "validation"),
     (Order, "validation"),
     (OrderRef, "validation"),
+    (OrderingOrder, "validation"),
     (Cancellation, "validation"),
     (CloudEvent, "serialization"),
     (DeliveryEvent, "serialization"),
     (OrderEvent, "serialization"),
     (CarrierEvent, "serialization"),
 ]
-ORDER_SHAPES = (Order.__name__, ORDERING_ORDER, OrderRef.__name__)
-MESSAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+MESSAGES: dict[str, tuple[str, tuple[type[BaseModel], ...]]] = {
     "order.placed": ("An order was placed", ORDER_SHAPES),
     "order.updated": ("An order was changed", ORDER_SHAPES),
-    "order.cancelled": ("An order is no longer wanted", (Cancellation.__name__,)),
+    "order.cancelled": ("An order is no longer wanted", (Cancellation,)),
 }
 """What each message means, and the shapes of its data."""
-EVENTS: dict[str, type[BaseModel]] = {"delivery": DeliveryEvent, "order": OrderEvent, "carrier": CarrierEvent}
+EVENTS: dict[str, type[EventData]] = {"delivery": DeliveryEvent, "order": OrderEvent, "carrier": CarrierEvent}
 """The data of an event, by what its type begins with."""
 
 
@@ -58,7 +59,8 @@ def asyncapi() -> Json:
         "channels": {
             "orders": _channel(
                 "The platform publishes orders here: `XADD orders * event '{...}'`. Binary mode is read as well: a "
-                "field `ce_<attribute>` for each attribute, and the document in `data`.",
+                "field `ce_<attribute>` for each attribute, and the document in `data`. So is `data_base64`, the "
+                "JSON of `data` in base64, in place of `data`.",
                 "The stream `orders`, unless `ORDER_SYNC_ORDERS_STREAM` names another",
                 MESSAGES,
             ),
@@ -123,50 +125,57 @@ def _operation(action: str, channel: str, summary: str, kinds: Iterable[str]) ->
 
 
 def _schemas() -> Json:
-    _, found = models_json_schema(MODELS, ref_template="#/components/schemas/{model}")
+    """Return the shapes of the data, and the message of each type with them."""
+    _, found = models_json_schema(MODELS, ref_template="#/components/schemas/{model}", schema_generator=Generator)
     schemas: dict[str, Json] = found["$defs"]
     add_examples(schemas.values(), schemas)
-    return {**schemas, ORDERING_ORDER: _ordering_order()}
+    incoming, outgoing = schemas.pop(Envelope.__name__), schemas.pop(CloudEvent.__name__)
+    messages = {kind: _whole(kind, meaning, incoming, data) for kind, (meaning, data) in MESSAGES.items()}
+    events = {kind: _event(kind, meaning, outgoing) for kind, meaning in meanings_of(EventType).items()}
+    return {**schemas, **{each["title"]: each for each in (*messages.values(), *events.values())}}
 
 
-def _ordering_order() -> Json:
-    needed = {
-        "id": {"description": "The id of the order", "examples": [2011]},
-        "business_id": {"description": "The id of the store", "examples": [17]},
-        "delivery_type": {"description": "1 is a delivery; any other number needs no courier", "examples": [1]},
-    }
+def _event(kind: str, meaning: str, envelope: Json) -> Json:
+    model = EVENTS[kind.partition(".")[0]]
+    event = _whole(kind, meaning, envelope, (model,))
+    shape = envelope["properties"]["dataschema"]["description"]
+    event["properties"]["dataschema"] = _constant(DATA_SCHEMAS[model], shape)
+    return event
+
+
+def _whole(kind: str, meaning: str, envelope: Json, data: Sequence[type[BaseModel]]) -> Json:
+    """Return the schema of the messages of one type."""
+    shapes = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in data]
+    properties = {name: part for name, part in envelope["properties"].items() if name != "data_base64"}
+    properties["type"] = _constant(kind, meaning)
+    properties["data"] = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
     return {
-        "title": ORDERING_ORDER,
-        "description": f"An order as the Ordering platform's API returns it, with the `dataschema` {ORDERING_SCHEMA}.",
+        "title": _name_of(kind),
+        "description": meaning,
         "type": "object",
-        "required": list(needed),
-        "properties": needed,
+        "required": list(dict.fromkeys([*envelope["required"], "data"])),
+        "properties": properties,
     }
+
+
+def _constant(value: str, description: str) -> Json:
+    return {"type": "string", "const": value, "description": description, "examples": [value]}
+
+
+def _name_of(kind: str) -> str:
+    """Return the name of the messages of one type: `OrderPlaced` for `order.placed`."""
+    return "".join(part.capitalize() for part in re.split(r"[._]", kind))
 
 
 def _incoming() -> Json:
-    return {
-        kind: _message(kind, title, Envelope.__name__, data, samples("messages"))
-        for kind, (title, data) in MESSAGES.items()
-    }
+    return {kind: _message(kind, meaning, samples("messages")) for kind, (meaning, _) in MESSAGES.items()}
 
 
 def _outgoing() -> Json:
-    meanings = meanings_of(EventType)
-    return {
-        kind: _message(kind, meanings[kind], CloudEvent.__name__, (_data_of(kind).__name__,), samples("events"))
-        for kind in map(str, EventType)
-    }
+    return {kind: _message(kind, meaning, samples("events")) for kind, meaning in meanings_of(EventType).items()}
 
 
-def _data_of(kind: str) -> type[BaseModel]:
-    return EVENTS[kind.partition(".")[0]]
-
-
-def _message(kind: str, summary: str, envelope: str, data: Sequence[str], found: Sequence[Json]) -> Json:
-    shapes = [{"$ref": f"#/components/schemas/{name}"} for name in data]
-    payload = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
-    content = {"type": "object", "properties": {"type": {"const": kind}, "data": payload}}
+def _message(kind: str, summary: str, found: Sequence[Json]) -> Json:
     examples = [
         {"name": f"{kind}-{number}", "summary": each["summary"], "payload": each["document"]}
         for number, each in enumerate([each for each in found if each["document"]["type"] == kind], 1)
@@ -178,6 +187,6 @@ def _message(kind: str, summary: str, envelope: str, data: Sequence[str], found:
         "summary": summary,
         "contentType": CONTENT_TYPE,
         "correlationId": {"$ref": f"#/components/correlationIds/{'order' if has_order else 'subject'}"},
-        "payload": {"allOf": [{"$ref": f"#/components/schemas/{envelope}"}, content]},
+        "payload": {"$ref": f"#/components/schemas/{_name_of(kind)}"},
         "examples": examples,
     }

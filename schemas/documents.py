@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from schemas.asyncapi import asyncapi
 from schemas.events import DATA_SCHEMAS, CarrierEvent, CloudEvent, DeliveryEvent, OrderEvent
+from schemas.generator import Generator
 from schemas.messages import Cancellation, Envelope, OrderRef
 from schemas.openapi import openapi
 from schemas.order import ORDER_SCHEMA, Order
@@ -39,7 +40,7 @@ def documents() -> dict[str, dict[str, Any]]:
 
 
 def _schema(mode: JsonSchemaMode, model: type[BaseModel], identity: str) -> dict[str, Any]:
-    schema = model.model_json_schema(mode=mode)
+    schema = model.model_json_schema(mode=mode, schema_generator=Generator)
     definitions = schema.get("$defs", {})
     add_examples([schema, *definitions.values()], definitions)
     return {"$schema": DIALECT, "$id": identity, **schema}

@@ -130,7 +130,7 @@ def _or_number(shape: dict[str, Any], number: str = "integer") -> WithJsonSchema
     return WithJsonSchema({"anyOf": [{"type": "string", **shape}, {"type": number}]})
 
 
-Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
+Text = Annotated[str, BeforeValidator(_text), _or_number({}, "number")]
 """A text that only people read. A number is accepted and read as text."""
 Name = Annotated[Text, AfterValidator(_not_blank)]
 """A text with at least one visible character. A number is accepted and read as text."""

@@ -54,20 +54,8 @@ class Cancellation(Model):
         return CancelledBy.CUSTOMER if self.cancelled_by.lower() == CancelledBy.CUSTOMER else CancelledBy.MERCHANT
 
 
-def _with_data_base64(schema: dict[str, Any]) -> None:
-    schema["properties"]["data_base64"] = {
-        "type": "string",
-        "description": "In place of `data`: its JSON in base64.",
-        "examples": ["eyJvcmRlcl9pZCI6ICIyMDExIn0="],
-    }
-    schema["required"].remove("data")
-    schema["anyOf"] = [{"required": ["data"]}, {"required": ["data_base64"]}]
-
-
 class Envelope(Model):
     """A message with its CloudEvents 1.0 attributes (structured JSON mode)."""
-
-    model_config = ConfigDict(json_schema_extra=_with_data_base64)
 
     specversion: Literal["1.0"]
     """The version of CloudEvents."""

@@ -1,12 +1,15 @@
 """The OpenAPI 3.1 document of the HTTP door, generated from the models that read its requests and write its answers."""
 
+import copy
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from schemas.generator import Generator
 from schemas.messages import Cancellation, Envelope, OrderRef
 from schemas.order import Order
+from schemas.ordering_wire import OrderingOrder
 from schemas.requests import EVENT_TYPE, Accepted, DeliveryState, EventPage, EventsQuery, Problem, problem
 from schemas.samples import add_examples, sample_documents, samples
 
@@ -49,11 +52,14 @@ ANSWERS: dict[str, dict[int, str]] = {
 }
 """The statuses that each path answers, and what they mean."""
 
+REFERENCE = "#/components/schemas/{model}"
+CANCEL_REQUEST = "CancelRequest"
 SUCCESSES = {200, 202}
 MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (Order, "validation"),
     (OrderRef, "validation"),
     (Envelope, "validation"),
+    (OrderingOrder, "validation"),
     (Cancellation, "validation"),
     (Accepted, "serialization"),
     (DeliveryState, "serialization"),
@@ -144,15 +150,20 @@ def openapi() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    _, found = models_json_schema(MODELS, ref_template="#/components/schemas/{model}")
+    _, found = models_json_schema(MODELS, ref_template=REFERENCE, schema_generator=Generator)
     schemas: dict[str, Any] = found["$defs"]
-    cancellation = schemas["Cancellation"]
-    # The address has the order's id.
-    del cancellation["properties"]["order_id"], cancellation["required"]
+    schemas[CANCEL_REQUEST] = _cancel_request(schemas[Cancellation.__name__])
     states = [{**each["data"], "as_of": STATE["as_of"]} for each in sample_documents()]
     refusals = [problem(status, DETAILS[status]).model_dump() for status in (422, 401, 409)]
     add_examples(schemas.values(), schemas, [ACCEPTED, CANCELLATION, STATE, _page(), *states, *refusals])
     return schemas
+
+
+def _cancel_request(cancellation: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a cancellation without the order's id, which the address has."""
+    kept = {name: part for name, part in cancellation["properties"].items() if name != "order_id"}
+    body = {name: part for name, part in cancellation.items() if name != "required"}
+    return copy.deepcopy({**body, "title": CANCEL_REQUEST, "properties": kept})
 
 
 def _place() -> dict[str, Any]:
@@ -176,7 +187,9 @@ def _place() -> dict[str, Any]:
 
 
 def _cancel() -> dict[str, Any]:
-    content = {"application/json": {"schema": _ref(Cancellation), "example": CANCELLATION}}
+    content = {
+        "application/json": {"schema": {"$ref": REFERENCE.format(model=CANCEL_REQUEST)}, "example": CANCELLATION}
+    }
     return {
         "operationId": "cancelOrder",
         "summary": "Request to cancel an order",
@@ -216,7 +229,7 @@ def _page() -> dict[str, Any]:
 
 def _query(model: type[BaseModel]) -> list[dict[str, Any]]:
     """Return the parameters of a query. A list is written with commas."""
-    fields = model.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
+    fields = model.model_json_schema(ref_template=REFERENCE, schema_generator=Generator)["properties"]
     return [
         {"name": name, "in": "query", "description": field.pop("description"), "schema": field, "explode": False}
         for name, field in fields.items()
@@ -244,7 +257,7 @@ def _problem(status: int) -> dict[str, Any]:
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
 def _order_id() -> dict[str, Any]:

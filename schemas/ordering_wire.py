@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from schemas.fields import CENTURY, LEFT_OUT, LENIENT, Degrees, is_number
 
@@ -95,6 +95,22 @@ class RawLocation(Raw):
 
     lat: Annotated[Degrees | None, LENIENT] = None
     lng: Annotated[Degrees | None, LENIENT] = None
+
+
+class OrderingOrder(BaseModel):
+    """An order as the Ordering platform's API returns it, with the `dataschema` `urn:order-sync:ordering-order:1`.
+
+    It describes only what every order has; `RawOrder` reads the rest.
+    """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: int | str = Field(examples=[2011])
+    """The id of the order."""
+    business_id: int | str = Field(examples=[17])
+    """The id of the store."""
+    delivery_type: int | str = Field(examples=[1])
+    """1 is a delivery; any other number needs no courier."""
 
 
 Object = BeforeValidator(_object)

@@ -19,7 +19,7 @@ LIMITS = {"minLength": max, "minimum": max, "maxLength": min, "maximum": min, "m
 """Of two limits, which one is the tighter."""
 MARKS = ("pattern", "const", "format")
 """Limits that can only be compared for being the same."""
-READ_BY_US = {"Envelope", "Order", "OrderRef", "Cancellation"}
+READ_BY_US = {"Envelope", "Order", "OrderRef", "OrderingOrder", "Cancellation", "CancelRequest"}
 """The schemas of the HTTP door that a sender must fulfil; a reader relies on the others."""
 
 

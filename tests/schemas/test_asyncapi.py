@@ -1,11 +1,6 @@
 """The AsyncAPI document: valid by the official parser, complete, and with real examples."""
 
 import copy
-import json
-import os
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +8,10 @@ from jsonschema import Draft202012Validator
 
 from schemas.asyncapi import MESSAGES, asyncapi
 from schemas.events import EventType
+from tests.schemas.node import run
 
 Document = dict[str, Any]
 
-PACKAGES = Path(__file__).parents[2] / ".ci" / "node_modules"
 PARSE = """
 const { Parser } = require("@asyncapi/parser");
 const documents = JSON.parse(require("fs").readFileSync(0, "utf8"));
@@ -30,24 +25,10 @@ Promise.all(documents.map(errors)).then(found => console.log(JSON.stringify(foun
 """Prints the errors and warnings of each document on standard input."""
 
 
-def faults(*documents: Document) -> list[list[str]]:
-    """Return the parser's errors and warnings; skip the test without the parser, and fail it in CI."""
-    if not (shutil.which("node") and PACKAGES.exists()):
-        advice = "the parser of AsyncAPI is missing: run `npm ci` in .ci/"
-        if os.environ.get("CI"):
-            pytest.fail(advice)
-        pytest.skip(advice)
-    environment = {**os.environ, "NODE_PATH": str(PACKAGES)}
-    command, given = ["node", "-e", PARSE], json.dumps(documents)
-    done = subprocess.run(command, input=given, env=environment, capture_output=True, text=True, check=True)
-    found: list[list[str]] = json.loads(done.stdout)
-    return found
-
-
 def test_the_official_parser_accepts_the_document_and_refuses_a_broken_one() -> None:
     broken = copy.deepcopy(asyncapi())
     del broken["operations"]["receiveOrders"]["action"]
-    valid, refused = faults(asyncapi(), broken)
+    valid, refused = run(PARSE, [asyncapi(), broken])
     assert (valid, [each.partition(":")[0] for each in refused]) == ([], ["operations/receiveOrders"])
 
 
@@ -70,6 +51,16 @@ def test_both_streams_list_every_message_type() -> None:
         "orders": ["order.placed", "order.updated", "order.cancelled"],
         "deliveries": [str(kind) for kind in EventType],
     }
+
+
+def test_every_message_has_a_schema_with_its_name_and_type() -> None:
+    components = asyncapi()["components"]
+    payloads = {kind: each["payload"]["$ref"].rpartition("/")[2] for kind, each in components["messages"].items()}
+    schemas = {kind: components["schemas"][name] for kind, name in payloads.items()}
+    assert [each["properties"]["type"]["const"] for each in schemas.values()] == list(schemas)
+    assert {kind: each["title"] for kind, each in schemas.items()} == payloads
+    names = [payloads[kind] for kind in ("order.placed", "delivery.status_changed", "carrier.paused")]
+    assert names == ["OrderPlaced", "DeliveryStatusChanged", "CarrierPaused"]
 
 
 @pytest.mark.parametrize("kind", [*MESSAGES, *EventType])

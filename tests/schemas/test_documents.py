@@ -14,6 +14,7 @@ from schemas.events import EventType, PausedBy, Vat
 from schemas.samples import samples
 from schemas.status import AttentionReason, CancelledBy, Cause, Conflict, DeliveryStatus, Detail, Evidence, Reason
 from schemas.vocabulary import Vocabulary
+from tests.schemas.node import run
 from worker.local.demo.orders import SAMPLES, placed
 
 Json = dict[str, Any]
@@ -23,6 +24,16 @@ DOCUMENTS = documents()
 SCHEMAS = [f"{name}.schema.json" for name in (*INCOMING, *OUTGOING)]
 CLOSED: tuple[type[Vocabulary], ...] = (DeliveryStatus, Evidence, CancelledBy, Vat)
 OPEN: tuple[type[Vocabulary], ...] = (Detail, Reason, AttentionReason, Conflict, Cause, EventType, PausedBy)
+
+COMPILE = """
+const Ajv = require("ajv/dist/2020"), formats = require("ajv-formats");
+const fault = document => {
+    try { formats(new Ajv({ strict: true, strictTypes: true, strictRequired: true })).compile(document); return ""; }
+    catch (error) { return error.message; }
+};
+console.log(JSON.stringify(JSON.parse(require("fs").readFileSync(0, "utf8")).map(fault)));
+"""
+"""Prints why Ajv refuses each schema on standard input; an empty text if it accepts it."""
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -46,8 +57,14 @@ def properties(document: Json) -> Iterator[tuple[str, Json, Json]]:
     """Yield each property with its path and the schema that holds it."""
     for path, schema in parts(document):
         for name, each in schema.get("properties", {}).items():
-            if "allOf" not in path:  # what a message adds to a schema
+            if not {"allOf", "anyOf"} & set(path.split("/")):  # what only narrows a property
                 yield f"{path}/{name}", each, schema
+
+
+def _is_described(part: Json) -> bool:
+    """Return whether a property has a text and an example. If it is but a reference, that schema has them."""
+    references = {"$ref"} in [each.keys() for each in (part, *part.get("anyOf", ()))] and "type" not in part
+    return (references and "description" not in part) or {"description", "examples"} <= part.keys()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -67,8 +84,28 @@ def test_every_document_is_a_valid_json_schema(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_field_has_a_description_and_an_example(name: str) -> None:
-    lacking = [path for path, each, _ in properties(DOCUMENTS[name]) if not {"description", "examples"} <= each.keys()]
+    lacking = [path for path, each, _ in properties(DOCUMENTS[name]) if not _is_described(each)]
     assert lacking == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_no_property_has_a_title_or_the_default_null(name: str) -> None:
+    found = [(path, each) for path, each, _ in properties(DOCUMENTS[name])]
+    assert [path for path, each in found if "title" in each or each.get("default", ...) is None] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_schema_has_one_type_and_defines_what_it_requires(name: str) -> None:
+    found = [(path, each) for path, each in parts(DOCUMENTS[name])]
+    assert [path for path, each in found if isinstance(each.get("type"), list)] == []
+    required = [(path, each) for path, each in found if isinstance(each.get("required"), list)]
+    assert [path for path, each in required if set(each["required"]) - each.get("properties", {}).keys()] == []
+
+
+def test_a_strict_validator_accepts_every_document_and_refuses_an_undefined_property() -> None:
+    vague = {"type": "object", "required": ["order_id"]}
+    *found, refused = run(COMPILE, [*(DOCUMENTS[name] for name in SCHEMAS), vague])
+    assert (found, "strictRequired" in refused) == ([""] * len(SCHEMAS), True)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
