@@ -229,11 +229,11 @@ class OrderEvent(_Model):
     """The data of `order.skipped` and `order.quarantined`. These events are about an order that has no delivery."""
 
     order_id: str | None = None
-    """The platform's id of the order; null if the message could not be read."""
+    """The platform's id of the order; null if it could not be read from the message."""
     order_source: str | None = None
-    """The `source` of the platform's message; null if the message could not be read."""
+    """The `source` of the platform's message; null if it could not be read from the message."""
     message_id: str | None = None
-    """The `id` of the platform's message; null if the message could not be read."""
+    """The `id` of the platform's message; null if it could not be read from the message."""
     dead_letter_id: str | None = None
     """The id of the dead letter, for `order-sync dead-letters show`; null for a skipped order."""
     reason: str
