@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from schemas.events import CarrierEvent, CloudEvent, DeliveryEvent, EventType, OrderEvent
+from schemas.events import DATA_SCHEMAS, CarrierEvent, CloudEvent, DeliveryEvent, EventData, EventType, OrderEvent
 from schemas.messages import Cancellation, Envelope, OrderRef
 from schemas.order import Order
 from schemas.ordering import ORDERING_SCHEMA
@@ -36,7 +36,7 @@ MESSAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "order.cancelled": ("An order is no longer wanted", (Cancellation.__name__,)),
 }
 """What each message means, and the shapes of its data."""
-EVENTS: dict[str, type[BaseModel]] = {"delivery": DeliveryEvent, "order": OrderEvent, "carrier": CarrierEvent}
+EVENTS: dict[str, type[EventData]] = {"delivery": DeliveryEvent, "order": OrderEvent, "carrier": CarrierEvent}
 """The data of an event, by what its type begins with."""
 
 
@@ -153,14 +153,12 @@ def _incoming() -> Json:
 
 def _outgoing() -> Json:
     meanings = meanings_of(EventType)
-    return {
-        kind: _message(kind, meanings[kind], CloudEvent.__name__, (_data_of(kind).__name__,), samples("events"))
-        for kind in map(str, EventType)
-    }
-
-
-def _data_of(kind: str) -> type[BaseModel]:
-    return EVENTS[kind.partition(".")[0]]
+    found: dict[str, Json] = {}
+    for kind in map(str, EventType):
+        model = EVENTS[kind.partition(".")[0]]
+        found[kind] = _message(kind, meanings[kind], CloudEvent.__name__, (model.__name__,), samples("events"))
+        found[kind]["payload"]["allOf"][1]["properties"]["dataschema"] = {"const": DATA_SCHEMAS[model]}
+    return found
 
 
 def _message(kind: str, summary: str, envelope: str, data: Sequence[str], found: Sequence[Json]) -> Json:

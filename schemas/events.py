@@ -4,10 +4,11 @@ An event never contains the customer's name, phone number or address, nor a cred
 name and phone number, because the shop must be able to call them.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_serializer
@@ -106,7 +107,12 @@ Timestamp = Annotated[
 class _Model(BaseModel):
     """Base of what is published. It is open: a later version may add fields, which a subscriber ignores."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,  # every event has every field, and null where it is unknown
+    )
 
 
 class RawWord(_Model):
@@ -262,8 +268,23 @@ DATA_SCHEMAS: dict[type[EventData], str] = {
 """The `dataschema` of each kind of data."""
 
 
+def _tie_data(schema: dict[str, Any]) -> None:
+    """Let the schema of an event require the `dataschema` of its type, and the data of its `dataschema`."""
+    shapes = zip(DATA_SCHEMAS.values(), schema["properties"]["data"]["anyOf"], strict=True)
+    schema["allOf"] = [rule for name, shape in shapes for rule in _rules(name, shape)]
+
+
+def _rules(name: str, shape: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    kind, this = name.rpartition(":")[0].rpartition(":")[2].removesuffix("-event"), {"dataschema": {"const": name}}
+    types = {"type": {"pattern": rf"^{kind}\."}}
+    yield {"if": {"required": ["type"], "properties": types}, "then": {"properties": this}}
+    yield {"if": {"required": ["dataschema"], "properties": this}, "then": {"properties": {"data": dict(shape)}}}
+
+
 class CloudEvent(_Model):
     """The envelope: CloudEvents 1.0, structured mode, with the partitioning, sequence and tracing extensions."""
+
+    model_config = ConfigDict(json_schema_extra=_tie_data)
 
     specversion: Literal["1.0"] = "1.0"
     """The version of CloudEvents."""
