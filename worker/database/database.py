@@ -67,11 +67,12 @@ class Database:
         """Close every connection."""
         self.engine.dispose()
 
-    def upgrade(self) -> None:
-        """Bring the schema up to date. Concurrent upgrades wait for each other."""
+    def upgrade(self) -> str:
+        """Bring the schema up to date; return its version. Concurrent upgrades wait for each other."""
         # Imported here, because only this method needs Alembic and its import takes half a second.
         from alembic import command  # noqa: PLC0415
         from alembic.config import Config  # noqa: PLC0415
+        from alembic.migration import MigrationContext  # noqa: PLC0415
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
@@ -80,6 +81,7 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
+            return str(MigrationContext.configure(connection).get_current_revision())
 
     def create(self) -> None:
         """Create our tables if the database does not have them."""
