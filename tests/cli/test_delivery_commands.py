@@ -14,6 +14,7 @@ from schemas.status import AttentionReason, Cause, DeliveryStatus, Reason
 from tests.cli.commands import CommandLine, Result, apply_create_outcome, change, find, request_attention, write_file
 from tests.web.edge import NOW, sample
 from worker.carriers.port import Booked, Observation, Raw, reference_of
+from worker.cli.orders import CANNOT_BE_FETCHED
 from worker.config.settings import load
 from worker.container import Container
 from worker.database import accounts, deliveries, outbox
@@ -81,6 +82,17 @@ def test_a_message_that_would_become_a_dead_letter_is_refused(
         "payment: Field required\n",
     )
     assert orders_on_bus() == []
+
+
+def test_a_message_that_only_names_an_order_needs_the_address_of_the_platform(
+    command_line: CommandLine, orders_on_bus: Callable[[], list[Any]]
+) -> None:
+    file = write_file("order.json", '{"order_id": 1}')
+    result = command_line("place", file)
+    assert (result.code, result.err) == (0, f"order-sync: {CANNOT_BE_FETCHED}\n")
+    command_line.set(ORDERING__BASE_URL="https://platform.example", ORDERING__API_KEY="a key")
+    result = command_line("place", file)
+    assert (result.code, result.err, len(orders_on_bus())) == (0, "", 2)
 
 
 def test_a_missing_file_is_named(command_line: CommandLine) -> None:
