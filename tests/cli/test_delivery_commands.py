@@ -448,6 +448,8 @@ def test_a_request_and_its_answer_are_shown_on_lines_of_their_own(
 @pytest.mark.usefixtures("delivery")
 def test_a_later_look_at_an_ended_delivery_is_called_the_last(command_line: CommandLine, container: Container) -> None:
     later = datetime.now(UTC) + timedelta(days=3)
-    ended = {"status": DeliveryStatus.CANCELLED, "step": Step.TRACK, "next_run_at": later}
-    change(container, lambda each: Change(replace(each, **ended)))
+    change(
+        container,
+        lambda each: Change(replace(each, status=DeliveryStatus.CANCELLED, step=Step.TRACK, next_run_at=later)),
+    )
     assert "last look in " in command_line("deliveries").out
