@@ -12,7 +12,7 @@ OR_ENDED = || [ $$? -eq 130 ]
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check check-long troubles chaos bench bench-long format docs pictures site lock image-locks clean
+.PHONY: help demo up test check check-long troubles chaos day bench bench-long format docs pictures site lock image-locks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,10 +23,10 @@ demo: $(READY) ## run everything on this machine with simulated carriers; KEEP=1
 up: $(READY) ## run everything on this machine for real use; Ctrl-C stops it
 	@$(UNTIL_CTRL_C) $(BIN)/order-sync up $(OR_ENDED)
 
-test: $(READY) ## run the tests
-	@$(BIN)/pytest -n auto --dist worksteal -q
+test: $(READY) ## run the tests, except the long ones, in less than three minutes
+	@$(BIN)/pytest -n auto --dist worksteal -q -m "not long"
 
-check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
+check: $(READY) ## check formatting, lint, imports, types and all tests, as CI does
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -44,6 +44,9 @@ troubles: $(READY) ## cause each trouble, and check that it is shown, notified o
 chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run, FAULTS=reads, BUS=amqp
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) \
 		$(if $(FAULTS),--faults "$(FAULTS)") $(if $(BUS),--bus $(BUS))
+
+day: $(READY) ## run a day in fast motion, with a report in var/day/; ORDERS=100000, SEED=1
+	@$(BIN)/python -m benchmarks.day $(if $(ORDERS),--orders $(ORDERS)) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## run the benchmarks, in about ten minutes
 	@$(BIN)/python -m benchmarks --tls

@@ -41,7 +41,7 @@ ANSWERS: dict[str, dict[int, str]] = {
     EVENTS: {
         200: "The next events, and the cursor of the page after them; the page may be empty",
         401: "No valid key",
-        410: "Events after this cursor are not kept, or the database is another one: begin again without a cursor",
+        410: "Events after this cursor are not kept, or the database has lost commits: begin again without a cursor",
         422: "A parameter cannot be read; the errors name it",
         429: "Too many requests of this source wait for events",
         503: "The events cannot be read now: try again",

@@ -47,6 +47,12 @@ def test_work_that_says_that_no_other_run_helps_is_not_repeated() -> None:
     assert not flight.request()
 
 
+def test_after_a_stop_the_run_under_way_is_the_last() -> None:
+    flight = SingleFlight()
+    assert runs(flight, flight.stop, flight.request) == 1
+    assert (runs(flight), flight.request(), flight.stopped) == (0, False, True)
+
+
 def test_a_run_that_fails_is_the_last() -> None:
     flight = SingleFlight()
 

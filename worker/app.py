@@ -25,7 +25,7 @@ from worker.config.amqp_url import is_amqp
 from worker.config.settings import Settings, load
 from worker.enqueue import PLATFORM, carrier_queues, log_fields
 from worker.errors import SettingsError
-from worker.runtime import broker
+from worker.runtime import broker, early_stop
 from worker.runtime.steps import JournalReader, Notifier, OrdersReader, Sweeper, Trimmer, WebhooksStopper
 from worker.runtime.watchdog import Watchdog
 from worker.services.ingest import is_outage
@@ -286,6 +286,7 @@ def _set_up(**_: Any) -> None:
     broker.install()
     signals.setup_logging.connect(_set_up_logs)
     signals.celeryd_init.connect(_share_memory)
+    signals.worker_ready.connect(early_stop.install)
     signals.worker_ready.connect(_show_threads_on_signal)
     signals.worker_ready.connect(_exempt_from_garbage)
     signals.task_unknown.connect(_log_unusable)

@@ -115,6 +115,8 @@ class Container:
     """
     app: Celery = field(default_factory=lambda: current_app)
     """The Celery app that sends the tasks."""
+    new_attempt: Callable[[], tuple[int, str]] = new_attempt
+    """Returns the id of a new attempt, and the secret of its callback address."""
 
     def __post_init__(self) -> None:
         """Replace the wall clock with the shared clock if other hosts may use the same database.
@@ -294,7 +296,7 @@ class Container:
             self.terms,
             self.clock,
             self.settings.public_url,
-            new_attempt,
+            self.new_attempt,
         )
 
     @cached_property

@@ -40,20 +40,29 @@ class SingleFlight:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running = self._requested = False
+        self.stopped = False
+        """Whether no further run begins in this process. A run that is under way should end early."""
+
+    def stop(self) -> None:
+        """Let no further run begin, because the process ends and another one does the work."""
+        self.stopped = True
 
     def request(self) -> bool:
-        """Request another run after the current run, and return True. If the work is not running, only return False."""
+        """Request another run after the current run, and return True.
+
+        If the work is not running or was stopped, only return False.
+        """
         with self._lock:
-            self._requested = self._running
-            return self._running
+            self._requested = self._running and not self.stopped
+            return self._requested
 
     def run(self, work: Callable[[], bool]) -> None:
-        """Run the work. If another thread is running it, only request another run.
+        """Run the work, unless it was stopped. If another thread is running it, only request another run.
 
         If another run was requested meanwhile and `work` returned True, run it again. If `work` returned False, another
         run would not help, and the request is dropped.
         """
-        if not self._begin():
+        if self.stopped or not self._begin():
             return
         try:
             while self._continue(work()):
@@ -145,6 +154,11 @@ def carrier_queues(account: str) -> tuple[str, str]:
     With two queues, calls that change something and reads of statuses never delay each other.
     """
     return f"carrier.{account}", f"carrier.{account}.reads"
+
+
+def queue_of(step: Step, account: str | None) -> str:
+    """Return the queue of the task that runs a step; the sweep runs a step that calls no carrier."""
+    return "timers" if account is None else carrier_queues(account)[step is Step.TRACK]
 
 
 def publish_task() -> WakeUp:

@@ -7,8 +7,8 @@ before anything is written, because they may be credentials or personal data.
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
 import structlog
@@ -99,6 +99,17 @@ def get(name: str) -> Any:
 def about(**fields: Any) -> AbstractContextManager[None]:
     """Return a context in which every log line of this thread has these fields."""
     return structlog.contextvars.bound_contextvars(**fields)
+
+
+@contextmanager
+def only_errors() -> Iterator[None]:
+    """Log nothing but errors in this context."""
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        yield
+    finally:
+        structlog.configure(wrapper_class=before)
 
 
 # Commands never call `setup`. Their logs go to standard error as well, so that standard output has only their output.

@@ -39,6 +39,25 @@ def test_two_readers_never_share_an_entry(bus: Bus) -> None:
     assert [read(bus, "first", 1), read(bus, "second", 1), read(bus, "first", 1)] == [[b"a"], [b"b"], [b"c"]]
 
 
+def test_a_reader_that_leaves_lets_others_read_at_once_what_it_has_not_acknowledged(bus: Bus) -> None:
+    for document in "ab":
+        bus.add_order(document)
+    read(bus)
+    first, _ = bus.read("leaves", 10, 1)
+    bus.acknowledge([first])
+    assert read(bus, "stays") == []
+    bus.leave("leaves")
+    assert bus.read("stays", 10, 1)[0].document == b"b"
+    bus.leave("leaves")
+    names = [each.name for group in bus.groups(datetime.now(UTC)) for each in group.consumers]
+    assert names == ["stays"]
+
+
+def test_a_reader_leaves_a_stream_that_does_not_exist(bus: Bus) -> None:
+    bus.leave("reader")
+    assert read(bus) == []
+
+
 def test_an_empty_bus_has_nothing_to_read(bus: Bus) -> None:
     bus.create_group()
     assert read(bus) == []

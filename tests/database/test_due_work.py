@@ -14,7 +14,8 @@ from sqlalchemy import text
 from schemas.status import DeliveryStatus
 from tests.database.samples import ID, LATER, NOW, begun, place
 from tests.database.samples import changed as update
-from worker.database import deliveries, due_work
+from worker.carriers.port import Callback, CallbackKey
+from worker.database import callbacks, deliveries, due_work
 from worker.database.database import Database
 from worker.database.due_work import Due, Limits
 from worker.domain.delivery import Change, Delivery, Step
@@ -47,6 +48,17 @@ def test_a_delivery_that_is_not_due_is_not_claimed(database: Database) -> None:
     due(database, at=1)
     assert database.write(due_work.claim_deliveries, NOW, 10) == []
     assert [each.id for each in database.write(due_work.claim_deliveries, NOW + SECOND, 10)] == [ID]
+
+
+def test_the_next_due_time_is_that_of_the_first_step_alarm_or_callback(database: Database) -> None:
+    assert database.read(due_work.next_due) is None
+    (first,) = due(database, at=30, alarm_at=None)
+    assert database.read(due_work.next_due) == NOW + timedelta(seconds=30)
+    update(database, [first], lambda each: Change(replace(each, alarm_at=NOW + SECOND)))
+    assert database.read(due_work.next_due) == NOW + SECOND
+    unknown = CallbackKey(ref="of nobody")
+    database.write(callbacks.save, "borzo", Callback("POST", b"{}", {}), NOW - LATE, unknown, None)
+    assert database.read(due_work.next_due) == NOW - LATE + callbacks.WAKE_UP_WAIT
 
 
 def test_a_delivery_without_a_next_step_is_never_claimed(database: Database) -> None:

@@ -19,7 +19,7 @@ from worker.domain.delivery import Change, Delivery, Event, Step
 from worker.domain.lifecycle import snapshot
 from worker.services.system_health import stored_state
 
-NOTHING = Measurements({}, {}, {}, {}, 0, 0, {})
+NOTHING = Measurements({}, {}, {}, {}, 0, 0, None, None, {})
 MINUTE = timedelta(minutes=1)
 
 
@@ -92,7 +92,7 @@ def test_the_callbacks_that_wait_are_measured(database: Database) -> None:
         sent = Callback("POST", b"%d" % seconds, {}, "", None)
         database.write(callbacks.save, "borzo", sent, NOW + seconds * MINUTE, CallbackKey(), attempt_id)
     found = replace(measure(database), read_at={}, unknown_since={}, deliveries={})
-    assert found == replace(NOTHING, waiting_callbacks=1, callbacks_at={"borzo": NOW + MINUTE})
+    assert found == replace(NOTHING, waiting_callbacks=1, callback_since=NOW, callbacks_at={"borzo": NOW + MINUTE})
 
 
 COPIES = """

@@ -98,6 +98,16 @@ def newer(bare_database: Database) -> Database:
 
 
 @pytest.mark.fault("F-60")
+def test_an_upgrade_by_this_version_leaves_a_database_that_a_newer_one_has_upgraded(newer: Database) -> None:
+    with newer.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    before = _indexes(newer)
+    assert (newer.upgrade(), _indexes(newer)) == (False, before)
+    newer.create()
+    newer.ping()
+
+
+@pytest.mark.fault("F-60")
 def test_rows_of_a_newer_version_are_read(newer: Database) -> None:
     place(newer)
     newer.persist(deliveries.update, [ID], begun)

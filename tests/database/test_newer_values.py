@@ -1,6 +1,8 @@
 """A value that only a newer version knows stops nothing: its row is left alone, and logged once."""
 
+import json
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -8,12 +10,13 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from schemas.status import DeliveryStatus
-from tests.database.samples import LATER, NOW, begun, place
-from worker.database import accounts, attempt_events, carrier_calls, deliveries, due_work
+from tests.database.samples import LATER, NOW, SHOPS, begun, place, rows
+from worker.database import accounts, attempt_events, carrier_calls, deliveries, due_work, shops
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
+from worker.database.due_work import Limits
 from worker.database.search import Filter, search
-from worker.database.tables import CARRIER_CALL
+from worker.database.tables import CARRIER_CALL, DELIVERY
 from worker.domain.delivery import Change, Delivery
 from worker.http.call import Verdict
 
@@ -25,6 +28,10 @@ NEWER = {
     "a field": """UPDATE delivery SET document = replace(document, '{', '{"evidence":"weighed",') WHERE id = :id""",
     "a field of an attempt": """UPDATE attempt SET document = replace(document, '{', '{"offer_decision":"wait",')
         WHERE delivery_id = :id""",
+    "a field of the cancel request": """UPDATE delivery SET
+        document = replace(document, '{', '{"cancel_request":{"order_id":"2011","urgent": true},') WHERE id = :id""",
+    "a field of the courier": """UPDATE delivery SET
+        document = replace(document, '{', '{"courier":{"name":"Bo","vehicle":"bicycle"},') WHERE id = :id""",
     "the state of an attempt": "UPDATE attempt SET state = 'weighed' WHERE delivery_id = :id",
 }
 
@@ -58,8 +65,59 @@ def test_a_step_of_a_newer_version_is_not_claimed(database: Database) -> None:
     _, other = store(database, "a step")
     claimed = [database.write(due_work.claim_deliveries, LATER, 1) for _ in range(2)]
     assert [[due.id for due in each] for each in claimed] == [[other], []]
-    steps = [database.read(due_work.unknown_steps, now) for now in (NOW.replace(year=2020), LATER)]
-    assert steps == [[], ["weigh"]]
+    assert list(database.read(due_work.unknown_steps)) == ["weigh"]
+    swept = [database.write(due_work.claim, now, Limits(9, 9, 9)) for now in (NOW.replace(year=2020), LATER)]
+    assert [each.unknown_steps for each in swept] == [[], ["weigh"]]
+
+
+@pytest.mark.fault("F-88")
+def test_alarms_of_deliveries_with_newer_values_delay_no_other_alarm(database: Database) -> None:
+    placed = place(database, *(uuid4().hex for _ in range(4)))
+    with database.engine.begin() as connection:
+        rows = DELIVERY.update().values(alarm_at=NOW)
+        connection.execute(rows.where(DELIVERY.c.id.in_(placed[:3])).values(status="weighed"))
+        connection.execute(rows.where(DELIVERY.c.id == placed[3]).values(alarm_at=NOW + timedelta(seconds=1)))
+    changed = database.write(deliveries.update_alarmed, LATER, 2, note)
+    assert [each.delivery.id for each in changed] == [placed[3]]
+
+
+@pytest.mark.fault("F-88")
+def test_newer_fields_of_an_order_survive_what_changes_only_its_state(database: Database) -> None:
+    (placed,) = place(database)
+    with database.engine.begin() as connection:
+        newer = '"dock": 7,"customer":{"vip": true,'
+        statement = f"""UPDATE placed_order SET "order" = replace("order", '"customer":{{', '{newer}')"""
+        connection.execute(text(statement))
+    accepted = {"status": 7, "revision": 2}
+
+    def accept(delivery: Delivery) -> Change:
+        return Change(replace(delivery, order=delivery.order.model_copy(update=accepted)))
+
+    database.persist(deliveries.update, [placed], accept)
+    document = json.loads(rows(database, "placed_order")[0]["order"])
+    assert (document["dock"], document["customer"]["vip"], {name: document[name] for name in accepted}) == (
+        7,
+        True,
+        accepted,
+    )
+
+
+@pytest.mark.fault("F-88")
+def test_newer_fields_of_a_store_hide_no_store_and_survive_a_change_of_the_order(database: Database) -> None:
+    (placed,) = place(database)
+    database.write(shops.save_shops, SHOPS, NOW)
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE shop SET body = replace(body, '{', '{\"dock\": 7,')"))
+        connection.execute(text("UPDATE placed_order SET store = replace(store, '{', '{\"dock\": 7,')"))
+    assert database.read(shops.load_shops) == SHOPS
+
+    def erase(delivery: Delivery) -> Change:
+        order = delivery.order.model_copy(update={"notes": ""})
+        return Change(replace(delivery, order=order, fingerprint="another"))
+
+    database.persist(deliveries.update, [placed], erase)
+    (row,) = rows(database, "placed_order")
+    assert (json.loads(row["store"])["dock"], json.loads(row["order"])["notes"]) == (7, "")
 
 
 @pytest.mark.fault("F-88")

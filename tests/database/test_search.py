@@ -77,3 +77,12 @@ def test_the_owner_of_a_carriers_order_is_found_by_its_id_or_by_our_attempt(data
         {our_id: "2011"},
     )
     assert database.read(search.owners, "borzo", ["F64u3fbx"], set()) == ({}, {})
+
+
+def test_the_orders_of_a_time_span_are_read_in_pages_the_oldest_first(database: Database) -> None:
+    for number, delivery_id in enumerate(place(database, "1", "2", "3", "4")):
+        created_at = NOW - timedelta(seconds=number)
+        changed(database, [delivery_id], lambda each, at=created_at: Change(replace(each, created_at=at)))  # type: ignore[misc]
+    span = (NOW - timedelta(seconds=2), NOW)
+    pages = [database.read(search.placed, *span, 1, skip=skip) for skip in range(3)]
+    assert [[each.order.order_id for each in page] for page in pages] == [["3"], ["2"], []]

@@ -75,6 +75,7 @@ NOT_RUN = {
     "docs/deploying.md: # a restore": "test_restoration.py and test_restored_command.py restore a database",
     "docs/performance.md: python -m benchmarks orders latency": "they take minutes; .ci/run runs the short form",
     "docs/sandbox.md: order-sync init": "the same commands",
+    "docs/scaling.md: order-sync rehearse --since 1d": "it needs yesterday's orders; test_rehearse_command.py has one",
     "docs/webhooks.md: from standardwebhooks import Webhook": "webhook_receiver.py has it",
     'docs/webhooks.md: import { Webhook } from "standardwebhooks";': "webhook_receiver.mjs has it",
     "docs/webhooks.md: order-sync subscribers add https://kitchen.example.com/hooks --id kitchen":
@@ -253,6 +254,7 @@ def test_every_block_runs_or_has_a_reason() -> None:
     assert other <= RUN_ELSEWHERE.keys() | NOT_RUN.keys(), "only blocks in `sh` run by themselves"
 
 
+@pytest.mark.long
 def test_the_tutorial_works_and_so_does_every_other_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

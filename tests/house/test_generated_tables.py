@@ -23,7 +23,7 @@ def test_the_committed_page_is_what_the_source_and_the_markers_make(page: Page) 
 def test_the_ids_of_a_section_share_a_letter_and_ascend(page: Page) -> None:
     for ids in map(list, page.sections().values()):
         assert ids == sorted(ids)
-        assert [each for each in ids if not re.fullmatch(rf"{ids[0][0]}-\d\d", each)] == []
+        assert [each for each in ids if not re.fullmatch(rf"{ids[0][0]}-\d{{2,3}}", each)] == []
 
 
 @pages

@@ -336,7 +336,7 @@ def test_make_lists_its_targets() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     names = [line.split()[1] for line in listed.splitlines() if line.startswith("make ")]
     assert " ".join(names) == (
-        "help demo up test check check-long troubles chaos bench bench-long format docs pictures site lock clean"
+        "help demo up test check check-long troubles chaos day bench bench-long format docs pictures site lock clean"
     )
 
 

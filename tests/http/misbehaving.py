@@ -140,6 +140,17 @@ def dripping(conversation: Conversation) -> None:
         conversation.pause()
 
 
+def flooding(data: bytes) -> Script:
+    """Send the same bytes until the client has gone."""
+
+    def script(conversation: Conversation) -> None:
+        conversation.read()
+        while conversation.send(data * 100) and not conversation.server.closing.is_set():
+            pass
+
+    return script
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[[Script], Misbehaving]]:
     servers: list[Misbehaving] = []

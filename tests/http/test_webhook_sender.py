@@ -22,6 +22,7 @@ from tests.http.misbehaving import (
     closing_after,
     closing_after_reading,
     dripping,
+    flooding,
     hanging,
 )
 from tests.tls import CERTIFICATE, tls_in_front_of
@@ -70,6 +71,7 @@ def serving_tls() -> Iterator[tuple[Misbehaving, int]]:
 # --- where requests go ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F-102")
 @pytest.mark.parametrize(
     "url", ["https://127.0.0.1:1/", "https://[::1]:1/", "https://169.254.169.254/latest", "https://0x7f.1/"]
 )
@@ -80,6 +82,7 @@ def test_no_request_goes_to_an_address_inside_the_network(url: str) -> None:
                 call()
 
 
+@pytest.mark.fault("F-102")
 def test_a_name_that_gets_another_address_after_its_check_is_checked_again(serve: Serve) -> None:
     server = serve(answering(OK))
     look_up = resolving("93.184.216.34", "127.0.0.1")
@@ -116,14 +119,16 @@ def test_a_receiver_whose_certificate_nobody_vouches_for_gets_nothing() -> None:
         assert server.requests == []
 
 
+@pytest.mark.fault("F-102")
 def test_with_a_proxy_the_proxy_looks_up_the_names_and_addresses_are_still_checked(serve: Serve) -> None:
     proxy = serve(closing_after(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"))
     with closing(WebhookSender(lambda _url: proxy.origin, look_up=resolving("10.0.0.1"))) as sender:
         sender.check("https://inside.example/")
         with pytest.raises(Unavailable, match="no connection"):
             sender.post(post_to("https://inside.example/"))
-        with pytest.raises(Unavailable, match="is not public"):
-            sender.post(post_to("https://10.0.0.1/"))
+        for address in ("10.0.0.1", "167772161", "0xa.1", "012.0.0.1"):
+            with pytest.raises(Unavailable, match=r"the address 10\.0\.0\.1 of .* is not public"):
+                sender.post(post_to(f"https://{address}/"))
     assert [each.splitlines()[0] for each in proxy.requests] == [b"CONNECT inside.example:443 HTTP/1.1"]
 
 
@@ -141,6 +146,7 @@ def test_a_host_without_an_address_is_refused_by_the_check() -> None:
 # --- what is answered -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F-102")
 def test_a_redirect_is_not_followed(serve: Serve, sender: WebhookSender) -> None:
     target = serve(answering(OK))
     moved = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {target.origin}/\r\nContent-Length: 0\r\n\r\n"
@@ -148,6 +154,7 @@ def test_a_redirect_is_not_followed(serve: Serve, sender: WebhookSender) -> None
     assert target.connections == 0
 
 
+@pytest.mark.fault("F-103")
 @pytest.mark.parametrize("size", [MAX_BODY + 1, 10**9])
 def test_an_answer_that_is_too_long_counts_by_its_status(serve: Serve, sender: WebhookSender, size: int) -> None:
     head = f"HTTP/1.1 202 Accepted\r\nContent-Length: {size}\r\n\r\n"
@@ -155,6 +162,7 @@ def test_an_answer_that_is_too_long_counts_by_its_status(serve: Serve, sender: W
     assert (reply.status, reply.body) == (202, b"")
 
 
+@pytest.mark.fault("F-103")
 @pytest.mark.parametrize(
     ("script", "text"),
     [
@@ -162,6 +170,7 @@ def test_an_answer_that_is_too_long_counts_by_its_status(serve: Serve, sender: W
         (dripping, "no answer within 0.3 s"),
         (closing_after_reading, "no answer (RemoteProtocolError)"),
         (closing_after(b"nonsense\r\n\r\n"), "no answer (RemoteProtocolError)"),
+        (flooding(b"HTTP/1.1 102 Processing\r\n\r\n"), "no answer (RemoteProtocolError)"),
     ],
 )
 def test_a_receiver_that_does_not_answer_may_have_got_the_event(serve: Serve, script: Script, text: str) -> None:
@@ -256,6 +265,15 @@ def test_a_stopping_process_finishes_the_requests_under_way_and_begins_no_other(
     release.set()
     closer.join()
     assert statuses(outcomes.get(timeout=SAFETY_SECONDS)) == {"a": [200]}
+
+
+def test_a_url_that_cannot_be_called_fails_alone_in_its_batch(serve: Serve, sender: WebhookSender) -> None:
+    server = serve(answering(OK))
+    urls = {"x": "https://010.8.8.8/", "y": server.origin}
+    found = send(sender, {"a": ["x"], "b": ["y"]}, lambda item: post_to(urls[item]))
+    outcomes = found.get(timeout=SAFETY_SECONDS)
+    assert [str(each) for each in outcomes["a"]] == ["no connection (InvalidURL)"]
+    assert statuses(outcomes)["b"] == [200]
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import fakeredis
@@ -268,3 +269,14 @@ def test_processes_share_a_limit(client: redis.Redis, prefix: str) -> None:
 def test_unused_counters_expire(limiter: RateLimiter, client: redis.Redis, prefix: str) -> None:
     take(limiter, "1/minute")
     assert 0 < client.pttl(f"{prefix}account:60") <= 60_000
+
+
+def test_a_limiter_with_a_clock_counts_by_it_and_not_by_the_clock_of_redis(client: redis.Redis, prefix: str) -> None:
+    now = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
+    limiter = RateLimiter(client, prefix, now=lambda: now)
+    assert limiter.acquire("account", "3/minute", Operation.CREATE, 5) == (3, 60.0)
+    now += timedelta(seconds=59)
+    assert limiter.acquire("account", "3/minute", Operation.CREATE, 1) == (0, 1.0)
+    assert limiter.used("account", "3/minute") == {Window(3, 60): 3}
+    now += timedelta(seconds=1)
+    assert take(limiter, "3/minute", 5) == 3

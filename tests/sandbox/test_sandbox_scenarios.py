@@ -1,7 +1,9 @@
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.sandbox.client import SandboxClient, cervo_order
 from worker.sandbox import scenarios
 from worker.sandbox.scenarios import Scenario, StatusChange
 
@@ -71,3 +73,11 @@ def test_a_later_change_does_not_alter_the_status_at_an_earlier_time() -> None:
     scenario.restart(at(8), ("1", "2"), STEP)
     assert [scenario.status(at(seconds)) for seconds in (-1, 0, 5, 6, 7, 8, 13)] == ["1", "1", "2", "0", "0", "1", "2"]
     assert scenario.history(at(5)) == (StatusChange("1", START), StatusChange("2", at(5)))
+
+
+def test_each_order_can_have_a_pace_of_its_own(make_client: Callable[..., SandboxClient]) -> None:
+    paces = iter([1.0, 3.0])
+    client = make_client(pace=lambda _created: next(paces))
+    quick, slow = (client.post("/apis/v2/order", cervo_order(id=number)).text for number in (1, 2))
+    client.advance(5)
+    assert [client.get("/apis/v2/order", params={"id": ref}).json()["Status"] for ref in (quick, slow)] == [2, 1]

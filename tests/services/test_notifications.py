@@ -255,6 +255,20 @@ def unreachable(*_: object) -> None:
     raise ConnectionError
 
 
+@pytest.mark.fault("F-11")
+def test_another_process_notifies_people_at_once_when_the_first_one_ends(told: Told) -> None:
+    one, two = told.processes["one"], told.processes["two"]
+    told.pause()
+    one.run("one")
+    told.simulation.pass_time(LASTS.total_seconds())
+    two.run("two")
+    assert told.team.titles == []
+    two.end("two")
+    one.end("one")
+    two.run("two")
+    assert told.team.titles == [PAUSED]
+
+
 def test_a_process_that_waited_too_long_for_a_channel_leaves_the_others_to_the_next_process(told: Told) -> None:
     def hang(_title: str, _body: str) -> None:
         told.simulation.now += timedelta(seconds=2 * LEASE_SECONDS)

@@ -357,6 +357,21 @@ def test_an_event_that_the_bus_refuses_does_not_delay_other_deliveries(
         assert stream(client) == [*expected[2:5], *expected[:2], expected[5]]
 
 
+@pytest.mark.fault("F-11")
+def test_another_relay_goes_on_at_once_when_the_process_of_the_first_one_ends(
+    harness: RelayHarness, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "BATCH", 3)
+    with embedded_redis() as url, harness.move_to(url) as client:
+        place(harness.database, *"12345678")
+        restore = interrupt(harness, before=harness.container.queue.relay.stop)
+        harness.relay()
+        restore()
+        assert stream(client) == harness.outbox()[:3]
+        harness.another_relay().publish()
+        assert stream(client) == harness.outbox()
+
+
 @pytest.mark.fault("F-62")
 def test_a_backlog_is_published_in_order(
     harness: RelayHarness, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch

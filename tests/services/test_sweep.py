@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.services.simulation import START, Simulation
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import callbacks
 from worker.database.callbacks import WAKE_UP_WAIT
+from worker.enqueue import WakeUp
 from worker.services.sweep import CALLBACKS_LIMIT, FULL
 
 STORE = "21"
@@ -138,6 +140,38 @@ def test_an_order_that_no_worker_books_has_its_alarm_and_its_end_in_time(simulat
 
 def write_backs(simulation: Simulation) -> int:
     return sum(name == "platform.write_back" for name, _ in waiting(simulation))
+
+
+@pytest.mark.fault("F-11")
+def test_what_a_process_hands_over_is_enqueued_again_by_the_next_sweep(tmp_path: Path) -> None:
+    with closing(Simulation(tmp_path, ORDERING__SOURCE="demo")) as simulation:
+        simulation.place(store_id=STORE)
+        attempt_of_nobody = 7
+        simulation.container.database.write(
+            callbacks.save, "borzo", Callback("POST", b"ours"), simulation.now, CallbackKey(), attempt_of_nobody
+        )
+        list(waiting(simulation))
+        simulation.now += timedelta(minutes=1)
+        tick(simulation, schedulers=1)
+        swept = sorted(claimed(simulation))
+        assert [name for name, _ in swept] == ["callbacks.apply", "deliveries.book", "platform.write_back"]
+        simulation.now += timedelta(milliseconds=1)
+        tick(simulation, schedulers=1)
+        assert claimed(simulation) == []
+        simulation.container.sweep.hand_over(swept)
+        simulation.now += timedelta(milliseconds=1)
+        tick(simulation, schedulers=1)
+        assert sorted(claimed(simulation)) == swept
+
+
+def claimed(simulation: Simulation) -> list[WakeUp]:
+    """Remove the wake-up tasks from their queues; return those for claimed work, with their arguments."""
+    with simulation.app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        gets = (partial(channel.basic_get, name, no_ack=True) for name in simulation.app.amqp.queues)
+        found = [got for get in gets for got in iter(get, None)]
+    tasks = [(got.headers["task"], json.loads(got.body)[0]) for got in found]
+    return [(name, arguments) for name, arguments in tasks if name.startswith(("call", "deliv", "platform."))]
 
 
 def test_a_full_queue_of_the_platform_gets_no_more_comparisons(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.services.simulation import STORE_OF, Simulation, order_document
 from worker.bus.port import REDIS
 from worker.database import accounts, callback_health
 from worker.database.database import Database
+from worker.database.tables import DELIVERY
 from worker.domain.trouble import Action, Severity, Trouble
 from worker.http.call import CallClass
 from worker.resilience.circuit_breaker import FAILURES
@@ -156,6 +157,16 @@ def test_a_queue_that_no_worker_serves_is_a_trouble(simulation: Simulation) -> N
         simulation.pass_time(30)
     (found,) = find(simulation).values()
     assert (found.key, found.count, found.account) == ("queue_not_served:carrier.cervo", 1, "cervo")
+
+
+def test_a_step_that_only_a_newer_version_runs_is_a_trouble_once_none_does(simulation: Simulation) -> None:
+    simulation.place_at("cervo", "1")
+    with simulation.container.database.engine.begin() as connection:
+        connection.execute(DELIVERY.update().values(step="weigh", next_run_at=simulation.now))
+    simulation.pass_time(60)
+    assert keys(simulation) == []
+    simulation.pass_time(90)
+    assert keys(simulation) == ["newer_version_needed:weigh"]
 
 
 def test_deliveries_of_a_removed_account_are_a_trouble(simulation: Simulation) -> None:

@@ -11,8 +11,9 @@ from schemas.events import EventType, event_id
 from tests.services.webhook_receivers import BROKEN, MARIA, OK, SECRET, Deliverers, ScriptedSender, failing
 from worker.database import event_feed, leases, subscribers
 from worker.database.database import Database
+from worker.domain.subscriber import BlockedKey
 from worker.errors import Unavailable, Uncertain
-from worker.http.call import Reply
+from worker.http.call import Outcome, Reply
 from worker.services.webhooks import LEASE_SECONDS
 
 REFUSED, SILENT = Unavailable("no connection (ConnectionRefusedError)"), Uncertain("no answer within 15 s")
@@ -76,6 +77,7 @@ def test_a_backlog_is_sent_batch_after_batch(deliverers: Deliverers) -> None:
 # --- an event that fails ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F-101")
 def test_a_failing_event_holds_back_only_its_own_delivery(deliverers: Deliverers) -> None:
     deliverers.add()
     deliverers.happen(("a", 1), ("b", 1), ("a", 2), ("b", 2), ("a", 3))
@@ -200,6 +202,7 @@ def test_a_receiver_may_say_when_it_wants_the_next_request_within_an_hour(
 # --- the end of a receiver --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F-101")
 def test_a_receiver_that_accepts_nothing_for_a_day_is_disabled_and_continues_without_a_gap(
     deliverers: Deliverers,
 ) -> None:
@@ -252,6 +255,7 @@ def test_a_second_process_sends_nothing_while_the_first_one_has_the_lease(delive
     assert deliverers.deliver() == [("a", 1)]
 
 
+@pytest.mark.fault("F-100")
 def test_a_process_that_dies_before_it_stores_the_answers_repeats_the_events(deliverers: Deliverers) -> None:
     deliverers.add()
     deliverers.happen(("a", 1), ("a", 2))
@@ -264,6 +268,7 @@ def test_a_process_that_dies_before_it_stores_the_answers_repeats_the_events(del
     assert [dict(each.headers)["webhook-id"] for each in deliverers.sender.posts] == ids * 2
 
 
+@pytest.mark.fault("F-100")
 def test_answers_that_come_after_the_lease_was_lost_are_not_stored(deliverers: Deliverers) -> None:
     deliverers.add()
     deliverers.happen(("a", 1), ("b", 1))
@@ -280,6 +285,7 @@ def test_answers_that_come_after_the_lease_was_lost_are_not_stored(deliverers: D
     assert (deliverers.subscriber().accepted, deliverers.subscriber().failed, deliverers.blocked()) == (2, 0, {})
 
 
+@pytest.mark.fault("F-104")
 @pytest.mark.parametrize("action", ["remove", "disable"])
 def test_a_removed_or_disabled_subscriber_gets_no_further_batch(deliverers: Deliverers, action: str) -> None:
     deliverers.add()
@@ -328,6 +334,7 @@ def test_what_failed_is_sent_again_at_once(deliverers: Deliverers) -> None:
     assert deliverers.deliver() == [("a", 1)]
 
 
+@pytest.mark.fault("F-104")
 def test_a_replay_that_an_operator_asks_for_during_a_batch_is_not_lost(deliverers: Deliverers) -> None:
     deliverers.add()
     deliverers.happen(("a", 1), ("a", 2), ("b", 1))
@@ -352,6 +359,51 @@ def test_a_replay_that_an_operator_asks_for_during_a_batch_is_not_lost(deliverer
     assert sent[:2] == [("c", 1), ("a", 3)]
     assert {*sent[2:]} == {("a", 1), ("a", 2), ("a", 3), ("b", 1), ("c", 1)}
     assert deliverers.blocked() == {}
+
+
+@pytest.mark.fault("F-104")
+def test_a_replay_during_a_batch_also_sends_the_events_before_one_that_fails(deliverers: Deliverers) -> None:
+    deliverers.add()
+    deliverers.happen(("a", 1))
+    deliverers.deliver()
+    deliverers.happen(("a", 2), ("b", 1))
+
+    def replay_and_refuse(key: str, _sequence: int) -> Outcome:
+        if key == "a":
+            deliverers.subscribers.replay_since("kitchen", deliverers.now, MARIA)
+            deliverers.sender.answer = failing()
+        return BROKEN if key == "a" else OK
+
+    deliverers.sender.answer = replay_and_refuse
+    assert deliverers.deliver() == [("a", 2), ("b", 1), ("a", 1), ("b", 1), ("a", 2)]
+
+
+def test_an_event_that_fails_beyond_the_cursor_may_be_skipped(deliverers: Deliverers) -> None:
+    deliverers.add()
+    deliverers.happen(("a", 1), ("b", 1), ("a", 2))
+    refused = BlockedKey("b", 2, deliverers.now, deliverers.now, "HTTP 500")  # as after a batch that was cut short
+    deliverers.database.write(subscribers.block, "kitchen", refused)
+    assert deliverers.subscribers.skip("kitchen", "order b", MARIA) == [1]
+    deliverers.sender.answer = failing()
+    assert deliverers.deliver() == [("a", 1), ("a", 2)]
+
+
+@pytest.mark.fault("F-104")
+def test_answers_for_a_subscriber_that_was_removed_do_not_count_for_a_new_one(deliverers: Deliverers) -> None:
+    deliverers.add()
+    deliverers.happen(("a", 1))
+
+    def remove_and_add(_key: str, _sequence: int) -> Reply:
+        deliverers.subscribers.remove("kitchen", MARIA)
+        deliverers.add()
+        return Reply(410, b"")
+
+    deliverers.sender.answer = remove_and_add
+    deliverers.deliver()
+    deliverers.happen(("a", 2))
+    deliverers.sender.answer = failing()
+    assert deliverers.deliver() == [("a", 2)]
+    assert deliverers.subscriber().disabled_at is None
 
 
 def test_nothing_is_replayed_to_a_subscriber_that_is_disabled_or_does_not_exist(deliverers: Deliverers) -> None:
@@ -390,6 +442,7 @@ def test_during_a_rotation_an_event_is_signed_with_both_secrets(deliverers: Deli
 # --- deleted events ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F-105")
 def test_a_subscriber_whose_next_events_were_deleted_is_disabled_and_not_silently_continued(
     deliverers: Deliverers,
 ) -> None:

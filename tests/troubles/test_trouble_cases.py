@@ -16,6 +16,7 @@ NOT_CAUSED = {
     AttentionReason.STILL_OPEN_AFTER_A_DAY: "lasts a day",
     SystemTrouble.ACCOUNT_MISSING: "needs other settings",
     SystemTrouble.QUEUE_NOT_SERVED: "needs other workers",
+    SystemTrouble.NEWER_VERSION_NEEDED: "needs a newer version",
     SystemTrouble.ORDERS_UNREAD: "comes with a stopped worker",
     SystemTrouble.CALLBACKS_NOT_STORED: "the desk is away too",
     SystemTrouble.CALLBACKS_MISSING: "takes hours to be sure",

@@ -18,7 +18,7 @@ from tests.database.test_purged_rows import publish
 from tests.web.edge import NOW, Edge
 from tests.web.test_orders_api import DELIVERY, KEY, KEYS, LATER, NO_KEY, OTHER_KEY, Platform, event, order, refused
 from worker.database import accounts, retention
-from worker.web.events import MOST_WAITING, EventsEndpoint
+from worker.web.events import MOST_AT_ONCE, EventsEndpoint
 from worker.web.orders import OrdersApi
 from worker.web.server import OPTIONS, LimitedProtocol
 
@@ -125,6 +125,7 @@ def test_a_reader_without_a_valid_key_gets_no_events(platform: Platform) -> None
     assert Platform(platform.edge, "another").send("GET", "/events", content_type=None) == NO_KEY
 
 
+@pytest.mark.fault("F-105")
 def test_a_cursor_after_which_events_were_deleted_is_gone(platform: Platform) -> None:
     platform.place(order())
     platform.cancel()
@@ -135,6 +136,21 @@ def test_a_cursor_after_which_events_were_deleted_is_gone(platform: Platform) ->
     assert platform.send("GET", "/events?after=0", content_type=None) == gone
     events, cursor = read(platform)
     assert ([each["data"]["sequence"] for each in events], cursor) == ([count], str(count))
+
+
+@pytest.mark.fault("F-105")
+def test_a_cursor_from_before_a_loss_of_commits_is_gone_also_when_new_events_have_reached_it(
+    platform: Platform,
+) -> None:
+    platform.place(order())
+    cursor = read(platform)[1]
+    platform.edge.container.lost_commits.hold("a fail-over")
+    platform.place(order(order_id="2012"))
+    gone = refused(410, "Gone", "the database is another one or has lost commits")
+    assert platform.send("GET", f"/events?after={cursor}", content_type=None) == gone
+    events, new = read(platform, "?types=delivery.status_changed")
+    assert [each["subject"] for each in events] == ["2011", "2012"]
+    assert read(platform, f"?after={new}") == (NONE, new)
 
 
 def test_a_cursor_of_another_database_is_gone(platform: Platform) -> None:
@@ -188,7 +204,7 @@ def test_all_waiting_requests_share_one_look_and_a_source_has_a_limit_of_them(pl
         return reply.status_code, reply.headers.get("retry-after", "")
 
     async def flood() -> list[tuple[int, str]]:
-        asked = [asyncio.create_task(ask()) for _ in range(MOST_WAITING + 1)]
+        asked = [asyncio.create_task(ask()) for _ in range(MOST_AT_ONCE + 1)]
         await everybody_waits.wait()
         (refused,) = (await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED))[0]
         other = asyncio.create_task(ask(OTHER_KEY))
@@ -197,7 +213,7 @@ def test_all_waiting_requests_share_one_look_and_a_source_has_a_limit_of_them(pl
         return [refused.result(), *await asyncio.gather(other, *(each for each in asked if each is not refused))]
 
     waiting_with(edge, pause)
-    assert edge.run(flood()) == [(429, "5"), *[(200, "")] * (MOST_WAITING + 1)]
+    assert edge.run(flood()) == [(429, "5"), *[(200, "")] * (MOST_AT_ONCE + 1)]
     assert len(looks) <= 2
 
 

@@ -60,10 +60,12 @@ EXIST = {
     "order_sync_orders_rejected_total": 23,
     "order_sync_outbox_age_seconds": 1,
     "order_sync_queue_depth": 12,
+    "order_sync_queue_wait_seconds": 10,
     "order_sync_rate_left": 3,
     "order_sync_read_age_seconds": 3,
     "order_sync_step_overdue_seconds": 19,
     "order_sync_stream_lag_seconds": 1,
+    "order_sync_stream_waiting": 1,
     "order_sync_subscriber_blocked": 1,
     "order_sync_subscriber_disabled": 1,
     "order_sync_subscriber_lag_seconds": 1,
@@ -75,8 +77,9 @@ EXIST = {
     "order_sync_time_to_pickup_seconds_bucket": 30,
     "order_sync_time_to_pickup_seconds_count": 3,
     "order_sync_time_to_pickup_seconds_sum": 3,
-    "order_sync_troubles": 38,
+    "order_sync_troubles": 39,
     "order_sync_unknown_outcome_age_seconds": 3,
+    "order_sync_workers": 1,
     "order_sync_write_backs_waiting": 1,
 }
 """How many series each metric has in an empty deployment with one account of each carrier and one subscriber."""
@@ -140,6 +143,8 @@ def test_an_order_whose_create_is_under_way_is_measured(edge: Edge) -> None:
         "order_sync_deliveries status=queued": 1,
         "order_sync_events_unsent": 1,
         "order_sync_outbox_age_seconds": 90,
+        "order_sync_queue_wait_seconds queue=carrier.cervo": 15,
+        "order_sync_queue_wait_seconds queue=events": 90,
         "order_sync_unknown_outcome_age_seconds carrier=cervo": 90,
     }
 
@@ -293,7 +298,25 @@ def test_metrics_show_how_late_each_group_is(edge: Edge) -> None:
     before = series(edge, zero=True)
     edge.redis.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
     edge.redis.xgroup_create("deliveries", "kitchen", id="0")
-    assert changed(edge, before) == {"order_sync_stream_lag_seconds group=kitchen stream=deliveries": 90}
+    assert changed(edge, before) == {
+        "order_sync_stream_lag_seconds group=kitchen stream=deliveries": 90,
+        "order_sync_stream_waiting group=kitchen stream=deliveries": 1,
+    }
+
+
+def test_the_oldest_due_work_of_each_queue_has_an_age(edge: Edge) -> None:
+    before = series(edge, zero=True)
+    edge.book(TOKEN)
+    edge.ask("POST", f"/callbacks/cervo/{TOKEN}", b'{"status": 3}')
+    edge.rebuild(clock=lambda: NOW + timedelta(seconds=90))
+    edge.container.worker_heartbeats.record("worker")
+    found = {name: value for name, value in changed(edge, before).items() if "queue_wait" in name or "workers" in name}
+    assert found == {
+        "order_sync_queue_wait_seconds queue=callbacks": 90,
+        "order_sync_queue_wait_seconds queue=carrier.cervo": 15,
+        "order_sync_queue_wait_seconds queue=events": 90,
+        "order_sync_workers": 1,
+    }
 
 
 def test_paused_accounts_open_breakers_used_rates_and_refused_callbacks_are_shown(edge: Edge) -> None:
@@ -337,6 +360,7 @@ def test_without_the_database_the_other_parts_are_measured(edge: Edge, empty_dat
             "order_sync_queue_depth",
             "order_sync_rate_left",
             "order_sync_stream_lag_seconds",
+            "order_sync_stream_waiting",
             "order_sync_troubles",
         )
     }
@@ -345,7 +369,7 @@ def test_without_the_database_the_other_parts_are_measured(edge: Edge, empty_dat
 def test_without_the_bus_the_other_parts_are_measured(edge: Edge) -> None:
     edge.rebuild(bus=Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries"))
     found = Counter(name.partition(" ")[0] for name in series(edge, zero=True))
-    assert found == {name: count for name, count in EXIST.items() if name != "order_sync_stream_lag_seconds"}
+    assert found == {name: count for name, count in EXIST.items() if "_stream_" not in name}
 
 
 # --- checks ---

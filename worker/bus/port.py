@@ -138,6 +138,9 @@ class Bus(Protocol):
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         """Acknowledge messages that are stored."""
 
+    def leave(self, consumer: str) -> None:
+        """Remove a reader that reads no more; let other readers have at once what it has not acknowledged."""
+
     def read_again(self) -> None:
         """Let the next reader read every message again that the server still has."""
 

@@ -94,6 +94,12 @@ class Bus:
         for reader in self._readers.values():
             reader.acknowledge(entries)
 
+    def leave(self, consumer: str) -> None:
+        """Close the connection of a reader; the broker gives its messages to another one."""
+        reader = self._readers.pop(consumer, None)
+        if reader is not None:
+            reader.close()
+
     def read_again(self) -> None:
         """Do nothing: a message that was acknowledged is gone."""
 

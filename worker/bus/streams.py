@@ -81,6 +81,19 @@ class Bus:
             if "BUSYGROUP" not in str(error):
                 raise
 
+    def leave(self, consumer: str) -> None:
+        """Remove a reader that reads no more; let other readers claim at once what it has not acknowledged."""
+        try:
+            kept = self._redis.xpending_range(self.orders, GROUP, "-", "+", PAGE_SIZE, consumername=consumer)
+            ids: Any = [each["message_id"] for each in kept]
+            if ids:  # a reader with such entries cannot be removed without them
+                self._redis.xclaim(self.orders, GROUP, consumer, 0, ids, idle=self._idle_ms, justid=True)
+            else:
+                self._redis.xgroup_delconsumer(self.orders, GROUP, consumer)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+
     def read_again(self) -> None:
         """Let the group read the whole orders stream again, also what it has acknowledged."""
         self.create_group()

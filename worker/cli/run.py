@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from worker.cli.base import RUN, Json, advice_on, app, console, fail, open_container, report, write_json
+from worker.cli.base import RUN, Json, advice_on, app, complain, console, fail, open_container, report, write_json
 from worker.cli.check import check_redis, redis_at
 from worker.errors import SettingsError
 from worker.folders import make_private, write_private
@@ -232,7 +232,9 @@ def upgrade(*, as_json: bool = Json) -> None:
     from worker.database.database import Database
 
     with closing(Database(load().database_url)) as opened:
-        version = opened.upgrade()
+        if not opened.upgrade():
+            complain("a newer version has upgraded the database; this version works on it, and changes nothing")
+        version = opened.version()
     report(f"the database is at version {version}", {"version": version}, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Select, bindparam, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, func, or_, select, update
 
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import deliveries
@@ -30,6 +30,7 @@ _WAITING = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+_FIRST_TRY = select(func.min(CALLBACK.c.try_at)).where(CALLBACK.c.result.is_(None))
 _FOUND = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, DELIVERY.c.order_id).join(
     DELIVERY, DELIVERY.c.id == ATTEMPT.c.delivery_id
 )
@@ -63,6 +64,12 @@ class FoundAttempt:
     delivery_id: str
     attempt_id: int
     order_id: str
+
+
+def next_try(connection: Connection) -> datetime | None:
+    """Return when the next stored callback is tried; None if none waits."""
+    found: datetime | None = connection.scalar(_FIRST_TRY)
+    return found
 
 
 def save(
@@ -180,6 +187,12 @@ def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
         statement = update(CALLBACK).where(CALLBACK.c.id == bindparam("this")).values(try_at=bindparam("then"))
         connection.execute(statement, later)
     return [row.id for row in found]
+
+
+def release(connection: Connection, ids: Collection[str], now: datetime) -> None:
+    """Make claimed callbacks due again at once."""
+    waiting = update(CALLBACK).where(CALLBACK.c.id.in_(ids), CALLBACK.c.result.is_(None))
+    connection.execute(waiting.values(try_at=now))
 
 
 def _next_wait(age: timedelta, *, known: bool) -> timedelta:

@@ -67,20 +67,34 @@ class Database:
         """Close every connection."""
         self.engine.dispose()
 
-    def upgrade(self) -> str:
-        """Bring the schema up to date; return its version. Concurrent upgrades wait for each other."""
+    def upgrade(self) -> bool:
+        """Bring the schema up to date. Concurrent upgrades wait for each other.
+
+        If a newer version of the program has upgraded it, change nothing and return False.
+        """
         # Imported here, because only this method needs Alembic and its import takes half a second.
         from alembic import command  # noqa: PLC0415
         from alembic.config import Config  # noqa: PLC0415
-        from alembic.migration import MigrationContext  # noqa: PLC0415
+        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
         with self.engine.connect() as connection:
             alone(connection)
+            if not known.issuperset(MigrationContext.configure(connection).get_current_heads()):
+                return False
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
+        return True
+
+    def version(self) -> str:
+        """Return the version of the schema."""
+        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - as in `upgrade`
+
+        with self.engine.connect() as connection:
             return str(MigrationContext.configure(connection).get_current_revision())
 
     def create(self) -> None:

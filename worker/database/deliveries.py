@@ -1,5 +1,6 @@
 """Deliveries and their attempts: load and lock them, save their changes."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -199,11 +200,17 @@ def _versions(dialect: str) -> Select[Any]:
 def update_alarmed(connection: Connection, now: datetime, limit: int, decide: Decision) -> list[Change]:
     """Decide about the deliveries with a due alarm, the oldest alarm first, and save the decisions; return the changes.
 
-    Their leases go on. A delivery that another transaction has locked is left for the next time.
+    Their leases go on. A delivery that another transaction has locked is left for the next time. Deliveries that this
+    version cannot read keep their alarms, and those behind them are decided about all the same.
     """
-    due = select(DELIVERY.c.id).where(DELIVERY.c.alarm_at <= now).order_by(DELIVERY.c.alarm_at).limit(limit)
-    ids = connection.scalars(due.with_for_update(skip_locked=True)).all()
-    return _save(connection, [(before, change) for before in load(connection, ids) if (change := decide(before))])
+    due = select(DELIVERY.c.id).where(DELIVERY.c.alarm_at <= now).order_by(DELIVERY.c.alarm_at, DELIVERY.c.id)
+    found: list[Delivery] = []
+    for start in range(0, sys.maxsize, limit):
+        ids = connection.scalars(due.limit(limit).offset(start).with_for_update(skip_locked=True)).all()
+        found += load(connection, ids)
+        if len(ids) < limit or len(found) >= limit:
+            break
+    return _save(connection, [(before, change) for before in found if (change := decide(before))])
 
 
 def _save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]], **always: Any) -> list[Change]:
@@ -216,8 +223,7 @@ def _save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]], **al
     changes = _with_versions(change for _, change in pairs)
     changed = [(before, change.delivery) for (before, _), change in zip(pairs, changes, strict=True)]
     update_rows(connection, DELIVERY, [{**mapping.dump(after), **always} for _, after in changed])
-    orders = [after for before, after in changed if after.order is not before.order or after.store is not before.store]
-    update_rows(connection, ORDER, [mapping.dump_order(each) for each in orders])
+    _save_orders(connection, changed)
     _save_attempts(connection, changed)
     add_events(connection, changes)
     write_backs.schedule_changed(connection, changed)
@@ -227,6 +233,23 @@ def _save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]], **al
 def _with_versions(changes: Iterable[Change]) -> list[Change]:
     # A version is random. A database that has lost commits may count to the same number again with another content.
     return [replace(each, delivery=replace(each.delivery, version=randbits(62))) for each in changes]
+
+
+def _save_orders(connection: Connection, changed: Sequence[tuple[Delivery, Delivery]]) -> None:
+    """Write the orders and the stores that have changed, each without the other.
+
+    A newer version may have stored more fields. They are kept in an order of which only the state has changed, and are
+    lost in one with another content, as are the old values of the fields that this version knows.
+    """
+    orders = [(before, after) for before, after in changed if after.order is not before.order]
+    kept = [after.id for before, after in orders if after.fingerprint == before.fingerprint]
+    query = select(ORDER.c.delivery_id, ORDER.c.order).where(ORDER.c.delivery_id.in_(kept))
+    stored = {row.delivery_id: row.order for row in connection.execute(query)} if kept else {}
+    update_rows(
+        connection, ORDER, [mapping.dump_order(after, before, stored.get(after.id)) for before, after in orders]
+    )
+    stores = [after for before, after in changed if after.store is not before.store]
+    update_rows(connection, ORDER, [mapping.dump_store(each) for each in stores])
 
 
 def _save_attempts(connection: Connection, changed: Sequence[tuple[Delivery, Delivery]]) -> None:
@@ -261,7 +284,7 @@ def add(connection: Connection, placed: Iterable[Change], now: datetime) -> list
     changes = _with_versions(placed)
     new = [change.delivery for change in changes]
     insert_rows(connection, DELIVERY, [{**mapping.dump(each), "lease_until": _first_lease(each, now)} for each in new])
-    insert_rows(connection, ORDER, list(map(mapping.dump_order, new)))
+    insert_rows(connection, ORDER, [mapping.dump_order(each) | mapping.dump_store(each) for each in new])
     insert_rows(connection, ATTEMPT, [mapping.dump(attempt) for each in new for attempt in each.attempts])
     add_events(connection, changes)
     write_backs.schedule_changed(connection, [(None, each) for each in new])

@@ -1,6 +1,6 @@
 """What is due, read and claimed in one transaction, so that a sweep that finds nothing costs little."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -48,6 +48,7 @@ _FLAGS = select(
     _any_due(MESSAGE.c.fetch_at).label("fetches"),
     exists().where(subscribers.ENABLED).label("subscribers"),
 )
+_FIRST_ALARM = select(func.min(DELIVERY.c.alarm_at)).where(DELIVERY.c.alarm_at.is_not(None))
 _OVERDUE = (
     select(DELIVERY.c.id)
     .where(DELIVERY.c.may_give_way, DELIVERY.c.next_run_at <= _NOW)
@@ -131,7 +132,7 @@ def claim(connection: Connection, now: datetime, limits: Limits) -> DueWork:
         | callbacks.order_ids(connection, called_back)
         | deliveries.order_ids(connection, compared),
         overdue=overdue(connection, now, OVERDUE_LIMIT),
-        unknown_steps=unknown_steps(connection, now),
+        unknown_steps=[step for step, at in unknown_steps(connection).items() if at <= now],
         alarms=flags.alarms,
         events=flags.events,
         fetches=flags.fetches,
@@ -183,25 +184,33 @@ def _oldest_steps() -> Select[tuple[str, str | None, datetime]]:
     return select(oldest).where(oldest.c.at.is_not(None))
 
 
-def _unknown_steps() -> Select[tuple[str]]:
+def _unknown_steps() -> Select[tuple[str, datetime]]:
     step = DELIVERY.c.step
     found = select(_lowest(step).label("step")).cte("found", recursive=True)
     following = _lowest(step, step > found.c.step)
     found = found.union_all(select(following).where(found.c.step.is_not(None)))
-    return select(found.c.step).where(found.c.step.not_in(list(Step)), _is_due(step == found.c.step))
+    earliest = _lowest(DELIVERY.c.next_run_at, step == found.c.step).label("at")
+    return select(found.c.step, earliest).where(found.c.step.not_in(list(Step)))
 
 
 _DUE_STEPS, _OLDEST_STEPS, _UNKNOWN_STEPS = _due_steps(), _oldest_steps(), _unknown_steps()
 
 
-def unknown_steps(connection: Connection, now: datetime) -> list[str]:
-    """Return the due steps that this version does not know; only a newer version runs them."""
-    return list(connection.scalars(_UNKNOWN_STEPS, {"now": now}))
+def unknown_steps(connection: Connection) -> dict[str, datetime]:
+    """Return the steps that only a newer version knows and runs, each with the earliest time of a delivery with it."""
+    return {row.step: row.at for row in connection.execute(_UNKNOWN_STEPS)}
 
 
 def oldest_steps(connection: Connection) -> list[OldestStep]:
     """Return the steps that this version knows, each with its carriers and the earliest time of a delivery with it."""
     return [OldestStep(Step(row.step), row.carrier, row.at) for row in connection.execute(_OLDEST_STEPS)]
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """Return when the next step, alarm or callback is due; None if nothing is. The time may have passed already."""
+    times = [each.at for each in oldest_steps(connection)]
+    times += filter(None, (connection.scalar(_FIRST_ALARM), callbacks.next_try(connection)))
+    return min(times, default=None)
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------
@@ -271,3 +280,16 @@ def overdue(connection: Connection, now: datetime, limit: int) -> list[str]:
 def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
     """Shorten the leases of claimed deliveries that are still due, so that they can be claimed again at `until`."""
     deliveries.set_all(connection, DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now), lease_until=until)
+
+
+def release_all(
+    connection: Connection,
+    now: datetime,
+    ids: Collection[str],
+    callback_ids: Collection[str],
+    compared: Collection[str],
+) -> None:
+    """Make claimed work due again at once: deliveries, callbacks, and deliveries to compare with the platform."""
+    release(connection, ids, now, now)
+    callbacks.release(connection, callback_ids, now)
+    write_backs.make_due(connection, compared, now)

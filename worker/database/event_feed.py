@@ -4,6 +4,7 @@ An event gets its position before its transaction commits, so on PostgreSQL a lo
 one. A position is settled when no event can appear at it or below it any more. Only settled events are read.
 """
 
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ SCANNED = 20_000
 """How many positions one query examines, so that a rare type of event needs no long query."""
 DELETED = "events_deleted"
 """The name of the row of `identity` with the highest position at which retention has deleted an event."""
+GENERATION = "generation"
+"""The name of the row of `identity` with the generation of the positions."""
 _NEWEST = select(func.max(EVENT.c.position))
 # An INSERT locks its table before it gets its first position, and keeps the lock until its commit is visible. So the
 # writers include every transaction that may still add an event below the newest one. The snapshot of the statement is
@@ -112,11 +115,33 @@ def _conditions(dialect: str, wanted: Wanted) -> list[ColumnElement[bool]]:
 
 def deleted_until(connection: Connection) -> int:
     """Return the highest position at which retention has deleted an event; 0 when it has deleted none."""
-    return int(connection.scalar(select(IDENTITY.c.value).where(IDENTITY.c.name == DELETED)) or 0)
+    return _number(connection, DELETED)
 
 
 def record_deleted(connection: Connection, position: int) -> None:
     """Record that retention deletes events up to a position, in the transaction that deletes them."""
     if position > deleted_until(connection):
-        insert_new(connection, IDENTITY, [{"name": DELETED, "value": "0"}], "name")
-        connection.execute(IDENTITY.update().where(IDENTITY.c.name == DELETED).values(value=str(position)))
+        _record(connection, DELETED, position)
+
+
+def generation(connection: Connection) -> int:
+    """Return the generation of the positions: 0 until the database has lost commits, then a number below a million.
+
+    After a loss, other events get the positions of the lost ones. The number is random, because the database may lose
+    the record of an earlier loss, too.
+    """
+    return _number(connection, GENERATION)
+
+
+def begin_generation(connection: Connection) -> None:
+    """Begin a new generation, because the database has lost commits."""
+    _record(connection, GENERATION, 1 + secrets.randbelow(10**6 - 1))
+
+
+def _number(connection: Connection, name: str) -> int:
+    return int(connection.scalar(select(IDENTITY.c.value).where(IDENTITY.c.name == name)) or 0)
+
+
+def _record(connection: Connection, name: str, number: int) -> None:
+    insert_new(connection, IDENTITY, [{"name": name, "value": "0"}], "name")
+    connection.execute(IDENTITY.update().where(IDENTITY.c.name == name).values(value=str(number)))

@@ -1,7 +1,8 @@
 """The conversion between rows and the frozen values of the domain.
 
 A field that a query uses has a column with its name. The order and the store have a table of their own. All other
-fields are in one document, which is written and read whole.
+fields are in one document, which is written and read whole. Fields of the document that only a newer version of the
+program knows are loaded too, and stored again with each change.
 """
 
 from collections.abc import Iterable
@@ -61,19 +62,27 @@ def _document(layout: _Layout, value: Delivery | Attempt) -> str:
     # A value of the wrong type is an error here. As a document, it would make the delivery unreadable.
     document = layout.adapter.dump_json(value, exclude=layout.not_in_document, exclude_defaults=True, warnings="error")
     newer = vars(value).keys() - layout.fields
-    if newer:
+    if newer:  # `domain.delivery.replace` copies them, too
         document = to_json({**from_json(document), **{name: vars(value)[name] for name in newer}})
     return document.decode()
 
 
-def dump_order(delivery: Delivery) -> dict[str, Any]:
-    """Return the row of a delivery's order and store."""
-    return {
-        "delivery_id": delivery.id,
-        "order": delivery.order.model_dump_json(),
-        "store": delivery.store.model_dump_json() if delivery.store else None,
-        "fingerprint": delivery.fingerprint,
-    }
+def dump_order(delivery: Delivery, before: Delivery | None = None, stored: str | None = None) -> dict[str, Any]:
+    """Return the columns of a delivery's order, with the id of the delivery.
+
+    With `stored`, the document as it is stored, only the fields that differ from the order of `before` are replaced.
+    """
+    order = delivery.order.model_dump_json()
+    if before is not None and stored is not None:
+        known, now = before.order.model_dump(), delivery.order.model_dump()
+        differing = {name for name, value in now.items() if value != known[name]}
+        order = to_json({**from_json(stored), **delivery.order.model_dump(mode="json", include=differing)}).decode()
+    return {"delivery_id": delivery.id, "order": order, "fingerprint": delivery.fingerprint}
+
+
+def dump_store(delivery: Delivery) -> dict[str, Any]:
+    """Return the column of a delivery's store, with the id of the delivery."""
+    return {"delivery_id": delivery.id, "store": delivery.store.model_dump_json() if delivery.store else None}
 
 
 def load_delivery(row: RowMapping, order: RowMapping, attempts: Iterable[RowMapping]) -> Delivery:
@@ -84,7 +93,7 @@ def load_delivery(row: RowMapping, order: RowMapping, attempts: Iterable[RowMapp
         row,
         attention_reasons=reasons.split(", ") if reasons else (),
         order=Order.model_validate_json(order["order"]),
-        store=_store(order["store"]) if order["store"] else None,
+        store=load_store(order["store"]) if order["store"] else None,
         fingerprint=order["fingerprint"],
         attempts=tuple(map(_load_attempt, attempts)),
     )
@@ -97,9 +106,17 @@ def _load_attempt(row: RowMapping) -> Attempt:
 
 
 def _load(kind: type, row: RowMapping, **converted: Any) -> Any:
+    layout = _LAYOUTS[kind]
     values = {**from_json(row["document"]), **row, **converted}
     del values["document"]
-    return _LAYOUTS[kind].adapter.validate_python(values)
+    newer = {name: values.pop(name) for name in values.keys() - layout.fields}
+    # A nested value with a newer field is an error here. It would be stored again without this field.
+    value = layout.adapter.validate_python(values, extra="forbid")
+    vars(value).update(newer)
+    return value
 
 
-_store = lru_cache(maxsize=1000)(Store.model_validate_json)  # most orders of a store have the same store
+@lru_cache(maxsize=1000)  # most orders of a store have the same store
+def load_store(body: str) -> Store:
+    """Return a stored store, without the fields that only a newer version knows. Raises ValueError."""
+    return Store.model_validate_json(body, extra="ignore")

@@ -13,12 +13,16 @@ from sqlalchemy import JSON, ColumnElement, Connection, case, cast, func, select
 
 from schemas.status import FINAL, DeliveryStatus
 from worker.database import deliveries, write_backs
-from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY
+from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, MESSAGE, WRITE_BACK
 
 _LIVE = text("ended_at IS NULL AND NOT surplus AND state <> 'queued'")
 """The condition of the index `attempt_live`. A database uses the index only if the texts are equal."""
-_WAITING_CALLBACKS = (
-    select(func.count()).select_from(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_not(None))
+_WAITING_CALLBACKS = select(func.count().label("number"), func.min(CALLBACK.c.received_at).label("since")).where(
+    CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_not(None)
+)
+_PLATFORM_TIMES = (
+    select(func.min(MESSAGE.c.fetch_at)).where(MESSAGE.c.fetch_at.is_not(None)),
+    select(func.min(WRITE_BACK.c.due_at)).where(WRITE_BACK.c.due_at.is_not(None)),
 )
 
 
@@ -38,6 +42,10 @@ class Measurements:
     """The deliveries whose comparison with the platform is overdue or has failed."""
     waiting_callbacks: int
     """The stored callbacks of known attempts that are not applied yet."""
+    callback_since: datetime | None
+    """When the oldest of these callbacks came."""
+    platform_due: datetime | None
+    """When the earliest fetch or comparison of an order at the platform is due."""
     callbacks_at: Mapping[str, datetime]
     """When the newest callback arrived, by account."""
 
@@ -45,13 +53,17 @@ class Measurements:
 def measure(connection: Connection, names: Iterable[str], now: datetime) -> Measurements:
     """Measure the open work; `names` are the accounts whose carriers send callbacks."""
     unknown_since, read_at = live_attempts(connection)
+    waiting = connection.execute(_WAITING_CALLBACKS).one()
+    platform = filter(None, [connection.scalar(query) for query in _PLATFORM_TIMES])
     return Measurements(
         deliveries=deliveries.status_counts(connection),
         attention=deliveries.attention_counts(connection),
         unknown_since=unknown_since,
         read_at=read_at,
         write_backs=write_backs.count_waiting(connection, now),
-        waiting_callbacks=connection.scalar(_WAITING_CALLBACKS) or 0,
+        waiting_callbacks=waiting.number,
+        callback_since=waiting.since,
+        platform_due=min(platform, default=None),
         callbacks_at=callbacks_at(connection, names),
     )
 

@@ -53,6 +53,13 @@ def search(connection: Connection, wanted: Filter, limit: int, *, skip: int = 0)
     return deliveries.load_in_order(connection, found[skip:])
 
 
+def placed(connection: Connection, since: datetime, until: datetime, limit: int, *, skip: int = 0) -> list[Delivery]:
+    """Return the deliveries that were placed in a time span, the oldest first; `skip` leaves out the first ones."""
+    created = DELIVERY.c.created_at
+    these = select(DELIVERY.c.id).where(created >= since, created < until).order_by(created, DELIVERY.c.id)
+    return deliveries.load_in_order(connection, list(connection.scalars(these.offset(skip).limit(limit))))
+
+
 def _newest(connection: Connection, conditions: Collection[ColumnElement[bool]], limit: int) -> list[str]:
     query = select(DELIVERY.c.id).where(*conditions).order_by(DELIVERY.c.created_at.desc()).limit(limit)
     return list(connection.scalars(query))

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from schemas.stores import Store
-from worker.database import deliveries
+from worker.database import deliveries, mapping
 from worker.database.batches import insert_new
 from worker.database.tables import DELIVERY, SHOP
 
@@ -15,7 +15,7 @@ def load_shops(connection: Connection, ids: Iterable[str] | None = None) -> dict
     """Return shops by their ids: the shops in `ids`, or by default all."""
     query = select(SHOP.c.store_id, SHOP.c.body)
     found = connection.execute(query if ids is None else query.where(SHOP.c.store_id.in_(list(ids))))
-    return {row.store_id: Store.model_validate_json(row.body) for row in found}
+    return {row.store_id: mapping.load_store(row.body) for row in found}
 
 
 def save_shops(connection: Connection, shops: Mapping[str, Store], now: datetime) -> int:

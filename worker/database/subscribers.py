@@ -36,6 +36,8 @@ def add(connection: Connection, subscriber: Subscriber) -> bool:
 def remove(connection: Connection, subscriber_id: str) -> bool:
     """Delete a subscriber; return False if there is none with this id."""
     connection.execute(delete(BLOCKED_KEY).where(BLOCKED_KEY.c.subscriber_id == subscriber_id))
+    # What is being sent does not count for a later subscriber with the same id.
+    connection.execute(delete(LEASE).where(LEASE.c.name == LEASE_PREFIX + subscriber_id))
     return connection.execute(delete(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id)).rowcount > 0
 
 

@@ -519,7 +519,8 @@ class IdentityRow(SQLModel, table=True):
     """What this database is: a few values by name.
 
     `database` is its id. It is part of the Redis keys of this database, so an older database has other keys.
-    `events_deleted` is the highest position of an event that retention has deleted.
+    `events_deleted` is the highest position of an event that retention has deleted. `generation` changes when the
+    database has lost commits, whose positions other events then get.
     """
 
     __tablename__ = "identity"

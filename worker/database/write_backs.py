@@ -4,7 +4,7 @@ During a comparison, `due_at` is NULL and a process has a lease of the row. If t
 is set again and another comparison follows. If the process dies, its lease expires and the row becomes due again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -72,6 +72,12 @@ def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
     """
     connection.execute(_END_LEASES, {"now": now})
     return list(connection.scalars(_CLAIM, {"now": now, "until": now + schedule.LEASE, "most": limit}))
+
+
+def make_due(connection: Connection, ids: Collection[str], now: datetime) -> None:
+    """Make claimed deliveries due again at once, if nobody has begun to compare them."""
+    claimed = WRITE_BACK.c.delivery_id.in_(ids) & WRITE_BACK.c.lease_until.is_(None) & (WRITE_BACK.c.due_at > now)
+    connection.execute(update(WRITE_BACK).where(claimed).values(due_at=now))
 
 
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from pydantic import ConfigDict
+from typing import TYPE_CHECKING, Any
 
 from schemas.events import CourierInfo, DeliveryEvent, EventType, PriceInfo, ProofInfo, RawWord
 from schemas.messages import Cancellation
@@ -42,8 +40,6 @@ else:
         return copy
 
 
-KEEP_NEWER_FIELDS = ConfigDict(extra="allow")
-"""Fields that only a newer version of the program knows are loaded, and stored again with each change."""
 NEVER_CREATED = "never created"
 """The reason text of an attempt that ended because the carrier never created its order.
 
@@ -88,7 +84,6 @@ class UnmappedStatus(RawWord):
 class Attempt:
     """One create at a carrier and everything that followed from it."""
 
-    __pydantic_config__: ClassVar = KEEP_NEWER_FIELDS
     id: int
     """A random positive number below 2**53, unique for ever. The carrier stores it as our reference.
 
@@ -214,7 +209,6 @@ class Attempt:
 class Delivery:
     """One platform order on its way to the customer."""
 
-    __pydantic_config__: ClassVar = KEEP_NEWER_FIELDS
     id: str
     source: str
     """The platform that placed the order."""

@@ -18,6 +18,8 @@ from worker.http.resolver import Admit, admit_all, connect
 
 MAX_HEAD = 100_000
 SUCCESS = range(200, 300)
+MAX_INTERIM = 100
+"""The most interim responses (1xx) before the response. A server could send them for ever."""
 CONNECT_SECONDS = 5.0
 """The longest time to connect to a receiver of `post_once`."""
 
@@ -80,8 +82,8 @@ async def post_once(
         under_way = True
 
     timeout = {"connect": min(CONNECT_SECONDS, seconds), "read": seconds}
-    request = httpx.Request("POST", url, headers=list(headers), content=body, extensions={"timeout": timeout})
     try:
+        request = httpx.Request("POST", url, headers=list(headers), content=body, extensions={"timeout": timeout})
         async with asyncio.timeout(seconds):
             return await send_once(request, max_body, start, tls=tls, proxy=proxy, admit=admit)
     except TooLargeError as error:
@@ -108,6 +110,7 @@ class _Exchange(asyncio.Protocol):
         parts = (request, h11.Data(content), h11.EndOfMessage())
         self._wire = b"".join(self._state.send(part) or b"" for part in parts)  # h11 rejects a malformed request here
         self._body, self._max_body, self._seconds = bytearray(), max_body, seconds
+        self._interim = 0
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[Reply | Exception] = self._loop.create_future()
 
@@ -151,7 +154,11 @@ class _Exchange(asyncio.Protocol):
                 self._body += event.data
                 if len(self._body) > self._max_body:
                     raise TooLargeError(self._head.status_code)
-            elif not isinstance(event, h11.InformationalResponse):  # the response is complete, or the tunnel is open
+            elif isinstance(event, h11.InformationalResponse):
+                self._interim += 1
+                if self._interim > MAX_INTERIM:
+                    raise h11.RemoteProtocolError("too many interim responses")
+            else:  # the response is complete, or the tunnel is open
                 headers = httpx.Headers(list(self._head.headers))
                 self._outcome.set_result(Reply(self._head.status_code, bytes(self._body), dict(headers.items())))
                 return

@@ -16,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from ipaddress import ip_address
 from typing import Any, Generic, TypeVar
 
 from standardwebhooks import Webhook
@@ -211,7 +210,7 @@ class WebhookSender:
         try:
             async with asyncio.timeout(self._seconds):
                 found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, TimeoutError) as error:
+        except (OSError, UnicodeError) as error:
             raise Unavailable(f"the host {host} has no address ({type(error).__name__})") from error
         return self._admit(host, [str(each[4][0]) for each in found])
 
@@ -269,8 +268,8 @@ def _finish(done: Callable[[Mapping[K, Any]], None], outcomes: Mapping[K, Any]) 
 
 
 def _literal(host: str) -> list[str]:
-    """Return a host that is written as an address; nothing if it is a name."""
+    """Return a host that is written as an address, also in an unusual form such as 0x7f.1; nothing if it is a name."""
     try:
-        return [str(ip_address(host))]
-    except ValueError:
+        return [str(each[4][0]) for each in socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)]
+    except (OSError, UnicodeError):
         return []

@@ -1,7 +1,7 @@
 """Rate limits that all processes share. Each limits the number of calls in every sliding window.
 
-Redis counts the calls by its own clock. While Redis is unreachable, reads and queries (`ELASTIC`) are not sent, and
-each process may use a fixed share of the limit for its other calls.
+Redis counts the calls, by its own clock unless another one is given. While Redis is unreachable, reads and queries
+(`ELASTIC`) are not sent, and each process may use a fixed share of the limit for its other calls.
 """
 
 import math
@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import uuid4
 
 import redis
@@ -29,8 +30,11 @@ OUTAGE_SECONDS = 5.0
 """How long Redis is not called after a failure."""
 
 ACQUIRE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
+local now = tonumber(ARGV[#ARGV])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
 local wanted, granted, wait = tonumber(ARGV[2]), tonumber(ARGV[2]), 0
 for i = 1, #KEYS do
   local window, limit = tonumber(ARGV[2 * i + 1]) * 1000000, tonumber(ARGV[2 * i + 2])
@@ -53,8 +57,8 @@ return {granted, tostring(wait / 1000000)}
 After this wait, another call can be reserved. The wait is 0 if all `wanted` calls are reserved.
 
 KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
-window. The members of a set contain the unique name, and not the time, because Lua prints a time in microseconds with
-too few digits.
+window, and at last the time in microseconds; if it is empty, the time of the Redis server is used. The members of a set
+contain the unique name, and not the time, because Lua prints a time in microseconds with too few digits.
 """
 
 
@@ -132,8 +136,13 @@ class RateLimiter:
         prefix: str = "osync:budget:",
         clock: Callable[[], float] = time.monotonic,
         outage: Outage | None = None,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
-        """`outage` is shared by all that use the same Redis, so that a server that hangs delays a process once."""
+        """`outage` is shared by all that use the same Redis, so that a server that hangs delays a process once.
+
+        Calls are counted by the clock of Redis unless another clock, `now`, is given.
+        """
+        self._given_now = now
         self._redis, self._acquire, self._prefix = client, client.register_script(ACQUIRE), prefix
         self._outage, self._local = outage or Outage(clock), LocalShare(clock)
 
@@ -149,7 +158,9 @@ class RateLimiter:
         counted = self._counted(account, windows, reading=operation in ELASTIC)
         if not self._outage.ongoing:
             try:
-                granted, wait = self._acquire(keys=list(counted), args=[uuid4().hex, wanted, *_arguments(counted)])
+                granted, wait = self._acquire(
+                    keys=list(counted), args=[uuid4().hex, wanted, *_arguments(counted), self._time() or ""]
+                )
                 return int(granted), float(wait)
             except redis.RedisError:
                 self._outage.record()
@@ -169,7 +180,13 @@ class RateLimiter:
             self._outage.record()
             return None
 
+    def _time(self) -> int | None:
+        """Return the time of the given clock in microseconds; None without one."""
+        return None if self._given_now is None else round(self._given_now().timestamp() * 10**6)
+
     def _now(self) -> int:
+        if (given := self._time()) is not None:
+            return given
         seconds, micros = self._redis.time()
         return int(seconds) * 10**6 + int(micros)
 

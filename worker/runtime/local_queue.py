@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from worker import log
@@ -19,6 +19,7 @@ class LocalQueue:
         self._app = app
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="local-queue")
         self._depths: Counter[str] = Counter()
+        self._waiting: dict[Future[None], WakeUp] = {}
         self._lock = threading.Lock()
 
     def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:  # noqa: ARG002 - for Flower
@@ -26,16 +27,20 @@ class LocalQueue:
         for name, arguments in tasks:
             queue = queue_name(self._app.amqp.router.route({}, name, args=arguments)["queue"])
             self._count(queue, 1)
-            self._executor.submit(self._run, queue, name, arguments)
+            future = self._executor.submit(self._run, queue, name, arguments)
+            self._waiting[future] = name, arguments
+            future.add_done_callback(self._waiting.pop)
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many tasks of each queue wait or run."""
         with self._lock:
             return {queue: self._depths[queue] for queue in queues}
 
-    def close(self) -> None:
-        """Drop the tasks that have not begun. Their work stays due in the database."""
+    def close(self) -> list[WakeUp]:
+        """Drop the tasks that have not begun, and return them. Their work stays due in the database."""
+        dropped = dict(self._waiting)
         self._executor.shutdown(wait=False, cancel_futures=True)
+        return [task for future, task in dropped.items() if future.cancelled()]
 
     def _run(self, queue: str, name: str, arguments: list[object]) -> None:
         try:

@@ -8,12 +8,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ClassVar, Protocol
 
 from celery import bootsteps
 
 from worker import log
 from worker.container import container
+from worker.database.connection import DatabaseError
 from worker.enqueue import carrier_queues, queue_name
 from worker.runtime.local_queue import LocalQueue
 from worker.runtime.task_reports import TaskReports
@@ -47,20 +49,26 @@ class Loop(Protocol):
 class Repeated:
     """Work that runs at once and then every few seconds; a failure does not end it."""
 
-    def __init__(self, work: Callable[[], object], pause: float, failed: str) -> None:
-        """Repeat `work`, with `pause` seconds in between; `failed` is the event to log after an error of `work`."""
-        self._work, self._pause, self._failed = work, pause, failed
+    def __init__(
+        self, work: Callable[[], object], pause: float, failed: str, at_end: Callable[[], object] = lambda: None
+    ) -> None:
+        """Repeat `work`, with `pause` seconds in between, and call `at_end` once it is stopped.
+
+        `failed` is the event to log after an error of `work`.
+        """
+        self._work, self._pause, self._failed, self._at_end = work, pause, failed, at_end
         self._stop = threading.Event()
 
     def run(self) -> None:
-        """Repeat the work until `stop` is called."""
+        """Repeat the work until `stop` is called, then end it."""
         while True:
             try:
                 self._work()
             except Exception as error:
                 logger.warning(self._failed, error=type(error).__name__, exc_info=not ingest.is_outage(error))
             if self._stop.wait(self._pause):
-                return
+                break
+        self._at_end()
 
     def stop(self) -> None:
         """Stop after the work that is under way."""
@@ -70,7 +78,7 @@ class Repeated:
 class ThreadStep(bootsteps.StartStopStep):
     """A bootstep that runs a loop in a thread of its own."""
 
-    requires = ("celery.worker.components:Pool",)
+    requires: Any = ("celery.worker.components:Pool",)
     thread_name: ClassVar[str]
     join_seconds: ClassVar[float]
     """Seconds that a stopping worker waits for the thread. The next process repeats work that is cut off."""
@@ -90,10 +98,15 @@ class ThreadStep(bootsteps.StartStopStep):
         self._thread = threading.Thread(target=self._loop.run, name=self.thread_name, daemon=True)
         self._thread.start()
 
+    def stop_soon(self) -> None:
+        """Let the loop end after its current work."""
+        if self._loop:
+            self._loop.stop()
+
     def stop(self, _parent: Any) -> None:
         """Stop the loop and wait for the thread."""
-        if self._loop and self._thread:
-            self._loop.stop()
+        self.stop_soon()
+        if self._thread:
             self._thread.join(timeout=self.join_seconds)
 
     def terminate(self, parent: Any) -> None:
@@ -145,7 +158,13 @@ def served_accounts(app: Any, accounts: Iterable[str]) -> list[str]:
     return [account for account in accounts if carrier_queues(account)[0] in served]
 
 
-class JournalReader(ThreadStep):
+class QuickStep(ThreadStep):
+    """A thread step that stops before the reader of the orders does, because that one waits for its creates."""
+
+    requires: Any = ("celery.worker.components:Pool", OrdersReader)
+
+
+class JournalReader(QuickStep):
     """Settles the journal files that dead processes left on this host."""
 
     thread_name = "journal"
@@ -156,7 +175,7 @@ class JournalReader(ThreadStep):
         return Repeated(container().crash_recovery.recover, PAUSE_SECONDS, "journal.recovery_failed")
 
 
-class Trimmer(ThreadStep):
+class Trimmer(QuickStep):
     """Trims the streams, even while Redis is too full to accept the task `maintenance.purge`."""
 
     thread_name = "trimmer"
@@ -167,7 +186,7 @@ class Trimmer(ThreadStep):
         return Repeated(container().retention.trim, TRIM_SECONDS, "streams.trimming_failed")
 
 
-class Sweeper(ThreadStep):
+class Sweeper(QuickStep):
     """Sweeps while the broker or beat is away, and records that this worker runs."""
 
     thread_name = "sweeper"
@@ -185,14 +204,16 @@ class Sweeper(ThreadStep):
         return Repeated(work, SWEEP_CHECK_SECONDS, "sweep.failed")
 
     def stop(self, parent: Any) -> None:
-        """Stop sweeping, and drop the tasks of earlier sweeps that have not begun."""
+        """Stop sweeping, and hand over the tasks of earlier sweeps that have not begun."""
         super().stop(parent)
         if self._loop:
-            self._queue.close()
-            container().worker_heartbeats.end(process_name())
+            services, dropped = container(), self._queue.close()
+            with suppress(DatabaseError):  # otherwise, this work is due again when its leases end
+                services.sweep.hand_over(dropped)
+            services.worker_heartbeats.end(process_name())
 
 
-class Notifier(ThreadStep):
+class Notifier(QuickStep):
     """Notifies people of troubles."""
 
     thread_name = "notifier"
@@ -225,4 +246,4 @@ def notifying() -> Repeated:
         if services.settings.notify:
             services.notifications.run(holder)
 
-    return Repeated(work, NOTIFY_SECONDS, "notifications.failed")
+    return Repeated(work, NOTIFY_SECONDS, "notifications.failed", lambda: services.notifications.end(holder))

@@ -14,12 +14,19 @@ def real_clock() -> datetime:
     return datetime.now(UTC)
 
 
+def steady(_created: datetime) -> float:
+    """Return 1, so that each status of every order lasts equally long."""
+    return 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
     """Settings of one sandbox; durations are in seconds, time zones are IANA names."""
 
     step: float = 5.0
     """How long each status of a script lasts."""
+    pace: Callable[[datetime], float] = steady
+    """By how much `step` is multiplied for an order that is created at this time."""
     latency: float = 0.0
     """The delay before every reply."""
     seed: int = 1

@@ -31,6 +31,10 @@ class World:
         """Return the clock by which a carrier writes its times, in the zone of this IANA name."""
         return WallClock.of(zone, self.config.clocks_ahead.get(carrier, 0))
 
+    def step(self) -> float:
+        """Return how long each status of an order lasts that is created now, in seconds."""
+        return self.config.step * self.config.pace(self.now())
+
     def new_number(self) -> int:
         """Return a number that was never returned before."""
         return next(self._numbers)

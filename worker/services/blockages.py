@@ -2,22 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from worker.database.accounts import EVERY_ACCOUNT, OPERATOR, Pause
 from worker.database.due_work import OldestStep
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Step
 from worker.domain.trouble import Action, Severity, Trouble
-from worker.enqueue import carrier_queues
+from worker.enqueue import queue_of
 from worker.resilience.circuit_breaker import BreakerState
 from worker.services.account_health import CALL_CLASSES, PROBE_SECONDS
 from worker.services.system_health import StoredState, SystemState
+from worker.services.system_troubles import STEP_OVERDUE, no_worker
 from worker.services.system_troubles import SystemTrouble as K
-from worker.services.system_troubles import no_worker
-
-STEP_OVERDUE = timedelta(minutes=2)
-"""How long a due step may wait until its queue counts as not served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +134,7 @@ def _unserved_queues(now: datetime, steps: Iterable[OldestStep]) -> Iterator[Blo
     queues: dict[str, list[OldestStep]] = {}
     for each in steps:
         if now - each.at > STEP_OVERDUE:
-            queue = "timers" if each.carrier is None else carrier_queues(each.carrier)[each.step is Step.TRACK]
-            queues.setdefault(queue, []).append(each)
+            queues.setdefault(queue_of(each.step, each.carrier), []).append(each)
     for queue, overdue in queues.items():
         since = min(each.at for each in overdue)
         yield Blockage(

@@ -66,6 +66,10 @@ class EventFeed:
         """Return the cursor of the oldest events that are complete: retention has deleted no event after it."""
         return self.database.read(event_feed.deleted_until)
 
+    def generation(self) -> int:
+        """Return the generation of the positions. A position of another generation is no cursor."""
+        return self.database.read(event_feed.generation)
+
     def read(self, after: int, wanted: Wanted = EVERYTHING, limit: int = 100) -> EventPage:
         """Return the wanted events after a cursor, at most `limit`. Raises CursorExpired and DatabaseError."""
         newest, settled = self._look()

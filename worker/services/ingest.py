@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Container, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -287,7 +287,7 @@ class OrdersReader:
         self._pending_first = True  # entries that this consumer read but did not acknowledge come first
 
     def run(self) -> None:
-        """Read until stopped. After a failure, pause, then read the unacknowledged entries again."""
+        """Read until stopped, then leave the group. After a failure, pause, and read unacknowledged entries again."""
         while not self._stop.is_set():
             try:
                 self.step()
@@ -295,6 +295,8 @@ class OrdersReader:
                 self._pending_first = True
                 logger.warning("orders.read_failed", error=type(error).__name__, exc_info=not is_outage(error))
                 self._stop.wait(PAUSE_SECONDS)
+        with suppress(*OUTAGES):  # another reader then claims its entries after a minute
+            self._bus.leave(self._consumer)
 
     def step(self, block_ms: int = BLOCK_MS) -> int:
         """Read and store one batch; return the number of its entries."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from worker import log
 from worker.bus.port import EXAMINED, OUTAGES, Bus, PublishedEvent
 from worker.clock import Clock
-from worker.database import accounts, deliveries, outbox
+from worker.database import accounts, deliveries, event_feed, outbox
 from worker.database.database import Database
 from worker.enqueue import TaskQueue, publish_task
 
@@ -79,9 +79,13 @@ class LostCommits:
             self.hold(f"attempts in the call journal that the database has lost: {len(lost)}")
 
     def hold(self, because: str) -> bool:
-        """Hold the creates of every account until an operator releases them; return False if they were held already."""
+        """Hold the creates of every account until an operator releases them; return False if they were held already.
+
+        Readers of the feed begin again, because their cursors may be those of lost events.
+        """
         held = self.database.write(accounts.pause, accounts.EVERY_ACCOUNT, "database", because, self.clock())
         if held:
+            self.database.write(event_feed.begin_generation)
             logger.error("carrier.creates_held", account=accounts.EVERY_ACCOUNT, cause=because)
             self.queue.send([publish_task()])
         return held

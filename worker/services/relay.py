@@ -84,7 +84,10 @@ class Relay:
         return self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS)
 
     def _drain(self, holder: str) -> bool:
-        """Publish until no event waits; return False if some events could not be published."""
+        """Publish until no event waits; return False if some events could not be published.
+
+        In a process that ends, also return False after the current batch, so that another process goes on at once.
+        """
         identity, newest = self.database.identity, self._requeue_lost()
         stuck: set[str] = set()
         while waiting := self.database.read(outbox.unpublished, BATCH, stuck):
@@ -98,7 +101,7 @@ class Relay:
             stuck |= unpublished_keys(waiting, published)
             if len(waiting) < BATCH or len(stuck) >= MAX_STUCK_KEYS:
                 break
-            if not self._has_lease(holder):
+            if self.single_flight.stopped or not self._has_lease(holder):
                 return False
             newest = newest_of(newest, published)
         if stuck:

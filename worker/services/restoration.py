@@ -12,7 +12,7 @@ from datetime import datetime
 
 from schemas.events import TEST_SOURCE
 from worker.bus.port import Bus, PublishedEvent
-from worker.database import deliveries, outbox, search
+from worker.database import deliveries, event_feed, outbox, search
 from worker.database.database import Database
 from worker.domain.operator import Operator
 from worker.services.ingest import Ingest, OrdersReader
@@ -77,6 +77,7 @@ class Restoration:
         has a newer event than the lost ones.
         """
         self.operations.hold(by)
+        self.database.write(event_feed.begin_generation)
         lost = self._lost()
         self.bus.read_again()
         reader = OrdersReader(self.bus, self.ingest, READER)

@@ -184,7 +184,8 @@ class Subscribers:
             for row in subscribers.blocked(connection, subscriber.id):
                 if row.key in keys and row.error is not None:
                     wanted = Wanted(subscriber.types, (row.key,))
-                    for event in event_feed.events(connection, row.position - 1, subscriber.position, 1, wanted):
+                    until = max(subscriber.position, row.position)  # a batch that was cut short leaves the cursor below
+                    for event in event_feed.events(connection, row.position - 1, until, 1, wanted):
                         subscribers.skip(connection, subscriber.id, row.key, event.position + 1, now)
                         skipped.append(event.sequence)
             return skipped

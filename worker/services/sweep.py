@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 from schemas.stores import Store
@@ -87,6 +87,15 @@ class Sweep:
         logger.warning("sweep.taken_over")
         replace(self, queue=queue)._sweep()  # noqa: SLF001 - the same class
         return True
+
+    def hand_over(self, tasks: Sequence[WakeUp]) -> None:
+        """Make the work of these tasks due again at once, because this process drops them and others can do it."""
+        claimed: dict[str, list[str]] = {}
+        for name, arguments in tasks:
+            ids: Any = arguments[-1] if arguments else []
+            claimed.setdefault(name.partition(".")[0], []).extend(ids if isinstance(ids, list) else [ids])
+        groups = (claimed.get(family, []) for family in ("deliveries", "callbacks", "platform"))
+        self.database.write(due_work.release_all, self.clock(), *groups)
 
     def _sweep(self) -> None:
         self.lost_commits.check()  # before the claims, because a lost create would be due again

@@ -44,6 +44,8 @@ class StoredState:
     refused_callbacks: Sequence[tuple[str, int, datetime]]
     """The records of callbacks that were not authentic: the account, their number, and when it was recorded."""
     oldest_steps: Sequence[OldestStep]
+    unknown_steps: Mapping[str, datetime]
+    """The steps that only a newer version knows, and the earliest time of each."""
     unpublished: Backlog
     dead_letters: Sequence[DeadLetters]
     failing_fetches: Backlog
@@ -129,6 +131,7 @@ def stored_state(connection: Connection) -> StoredState:
         missing_callbacks=callback_health.missing_kinds(connection),
         refused_callbacks=callback_health.refused(connection),
         oldest_steps=due_work.oldest_steps(connection),
+        unknown_steps=due_work.unknown_steps(connection),
         unpublished=diagnostics.unpublished(connection),
         dead_letters=diagnostics.dead_letters(connection),
         failing_fetches=diagnostics.failing_fetches(connection, FAILING),

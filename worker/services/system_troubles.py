@@ -15,6 +15,8 @@ from worker.wording import counted
 
 NO_SWEEP = timedelta(seconds=45)
 """The time without any sweep after which no worker counts as running."""
+STEP_OVERDUE = timedelta(minutes=2)
+"""How long a due step may wait until its queue counts as not served."""
 EVENTS_OVERDUE = timedelta(minutes=1)
 """How long an event may be unpublished."""
 ORDERS_LAG = timedelta(minutes=1)
@@ -38,6 +40,7 @@ class SystemTrouble(StrEnum):
     NO_WORKER = "no_worker"
     NO_BEAT = "no_beat"
     QUEUE_NOT_SERVED = "queue_not_served"
+    NEWER_VERSION_NEEDED = "newer_version_needed"
     ORDERS_UNREAD = "orders_unread"
     EVENTS_UNPUBLISHED = "events_unpublished"
     SUBSCRIBER_BEHIND = "subscriber_behind"
@@ -100,6 +103,8 @@ def system_troubles(state: SystemState, stored: StoredState, *, awaits_callbacks
     now = state.at
     if stored.last_sweep and not stored.last_sweep.by_beat and not no_worker(state, stored):
         yield _no_beat()
+    overdue = {step: at for step, at in stored.unknown_steps.items() if now - at > STEP_OVERDUE}
+    yield from (_newer_version_needed(step, at) for step, at in overdue.items())
     yield from (_dead_letters(each) for each in stored.dead_letters[:MOST_REASONS])
     if stored.unpublished.oldest is not None and now - stored.unpublished.oldest > EVENTS_OVERDUE:
         yield Trouble(
@@ -125,6 +130,18 @@ def _no_beat() -> Trouble:
         Severity.SYSTEM,
         "Beat sends no sweeps",
         "The workers sweep by themselves, every few seconds. Check that beat and the broker run.",
+    )
+
+
+def _newer_version_needed(step: str, since: datetime) -> Trouble:
+    return Trouble(
+        key=f"{K.NEWER_VERSION_NEEDED}:{step}",
+        kind=K.NEWER_VERSION_NEEDED,
+        severity=Severity.WAITING,
+        title=f"Deliveries wait for the step {step}, which only a newer version knows",
+        explanation="No worker of a newer version runs it. Start one, for example by upgrading again.",
+        subject=step,
+        since=since,
     )
 
 

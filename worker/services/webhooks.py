@@ -166,8 +166,10 @@ def _store(
     if current is None:
         return None
     progress = subscriber_rules.apply(current, batch, outcomes, now)
-    if current.position != batch.start:  # an operator has moved the cursor back
-        progress = replace(progress, subscriber=replace(progress.subscriber, position=current.position))
+    if current.position != batch.start:  # an operator has moved the cursor; the events after it need no row
+        rows = tuple(each for each in progress.blocked if each[0] or each[1].position <= current.position)
+        subscriber = replace(progress.subscriber, position=current.position)
+        progress = replace(progress, subscriber=subscriber, blocked=rows)
     subscribers.store(connection, current, progress, now)
     leases.take(connection, _lease(subscriber_id), holder, now, LEASE_SECONDS)
     return progress.subscriber

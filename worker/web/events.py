@@ -19,15 +19,17 @@ from starlette.responses import Response
 from schemas.requests import NOW, EventsQuery, read_events_query
 from worker.database.connection import DatabaseError
 from worker.database.event_feed import Wanted
-from worker.services.event_feed import EventFeed, EventPage
+from worker.services.event_feed import CursorExpired, EventFeed, EventPage
 
 THREADS = 4
 LOOK_SECONDS = 0.5
 """Seconds between two looks at the database while requests wait."""
 SEARCH_SECONDS = 2.0
 """The longest search for events of rare types, after which the cursor is returned without an event."""
-MOST_WAITING = 20
-"""The most requests of one source that wait at the same time."""
+MOST_AT_ONCE = 20
+"""The most requests of one source at the same time, whether they search or wait."""
+GENERATION = 10**12
+"""A cursor is the generation of a position times this number, plus the position."""
 T = TypeVar("T")
 Pause = Callable[[float], Awaitable[object]]
 
@@ -39,35 +41,46 @@ class EventsEndpoint:
     feed: EventFeed
     pause: Pause = asyncio.sleep
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "event-requests"))
-    _waiting: Counter[str] = field(default_factory=Counter)
+    _under_way: Counter[str] = field(default_factory=Counter)
     _looks: list[asyncio.Task[int]] = field(default_factory=list)
     """The look at the database that is under way, if any."""
 
     async def read(self, request: Request, source: str) -> Response:
         """Return a page of the events that a source may read. Raises CursorExpired and the errors of the door."""
-        query, clock = read_events_query(request.query_params), asyncio.get_running_loop().time
+        query = read_events_query(request.query_params)
+        if self._under_way[source] >= MOST_AT_ONCE:
+            raise HTTPException(429, "too many requests of this source are under way", {"Retry-After": "5"})
+        self._under_way[source] += 1
+        try:
+            return await self._answer(request, source, query)
+        finally:
+            self._under_way[source] -= 1
+
+    async def _answer(self, request: Request, source: str, query: EventsQuery) -> Response:
+        clock = asyncio.get_running_loop().time
         request.state.authentic = True  # the server does not close this connection to make room
         wanted, began = Wanted(query.types, source=source), clock()
-        page = await self._run(self._first_page, query, wanted)
+        generation, page = await self._run(self._first_page, query, wanted)
         while not page.events and clock() < began + (query.wait if page.complete else SEARCH_SECONDS):
-            if page.complete and not await self._wait(request, source, page.next, began + query.wait):
+            if page.complete and not await self._wait(request, page.next, began + query.wait):
                 break
             page = await self._run(self.feed.read, page.next, wanted, query.limit)
         events = ",".join(event.body for event in page.events)
-        body = f'{{"events":[{events}],"next":"{page.next}"}}'
+        body = f'{{"events":[{events}],"next":"{generation * GENERATION + page.next}"}}'
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
-    def _first_page(self, query: EventsQuery, wanted: Wanted) -> EventPage:
+    def _first_page(self, query: EventsQuery, wanted: Wanted) -> tuple[int, EventPage]:
+        """Return the generation of the positions, and the page after the cursor."""
+        generation = self.feed.generation()
         if query.after == NOW:
-            return EventPage([], self.feed.settled(), complete=True)
-        after = int(query.after) if query.after else self.feed.first()
-        return self.feed.read(after, wanted, query.limit)
+            return generation, EventPage([], self.feed.settled(), complete=True)
+        given, after = divmod(int(query.after), GENERATION) if query.after else (generation, self.feed.first())
+        if given != generation:
+            raise CursorExpired("the database is another one or has lost commits")
+        return generation, self.feed.read(after, wanted, query.limit)
 
-    async def _wait(self, request: Request, source: str, position: int, until: float) -> bool:
+    async def _wait(self, request: Request, position: int, until: float) -> bool:
         """Wait until events after a position are settled; return False if there are none in time."""
-        if self._waiting[source] >= MOST_WAITING:
-            raise HTTPException(429, "too many requests of this source wait", {"Retry-After": "5"})
-        self._waiting[source] += 1
         try:
             async with asyncio.timeout_at(until):
                 while await self._look() <= position:
@@ -76,8 +89,6 @@ class EventsEndpoint:
                 return True
         except TimeoutError:
             return False
-        finally:
-            self._waiting[source] -= 1
 
     async def _look(self) -> int:
         """Return the settled position after a pause. All requests that wait share one look."""

@@ -26,7 +26,7 @@ from worker.database.database import Database
 from worker.database.measurements import Measurements
 from worker.domain.delivery import Step
 from worker.domain.report import OUTCOMES, By, Figures, Milestone
-from worker.enqueue import TaskQueue
+from worker.enqueue import PLATFORM, TaskQueue, queue_of
 from worker.http.account import ApiAccount
 from worker.http.call import Operation, Verdict
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
@@ -34,6 +34,7 @@ from worker.resilience.rate_limiter import RateLimiter
 from worker.services.system_health import StoredState, stored_state
 from worker.services.system_troubles import SystemTrouble
 from worker.services.troubles import Troubles
+from worker.services.worker_heartbeats import GONE
 from worker.web.checks import Check, run_all
 from worker.web.counters import NO_CARRIER, Answers, CallCounts, OrderCounts
 
@@ -44,6 +45,8 @@ Labels = tuple[str, ...]
 """The values of a metric's labels, in the order of their names."""
 MINUTES = (5, 10, 15, 20, 30, 45, 60, 90, 120)
 """The limits of the buckets of the histograms of times to the pickup and to the door."""
+NOT_DUE = frozenset({"orders", "webhooks"})
+"""The queues whose work has no due time: orders are due at once, and subscribers decide when they accept an event."""
 PAUSED_BY = ("carrier", "database", "operator")
 
 
@@ -131,7 +134,15 @@ class Parts:
         }
         overdue[Step.ROUTE, NO_CARRIER] = 0.0
         overdue |= {(each.step, each.carrier or NO_CARRIER): _age(each.at, now) for each in stored.oldest_steps}
+        overdue |= {(step, NO_CARRIER): _age(at, now) for step, at in stored.unknown_steps.items()}
         yield _gauge("step_overdue_seconds", "How long the oldest due step has waited", "step carrier", overdue)
+        yield _gauge(
+            "queue_wait_seconds",
+            "How long the oldest due work of a queue has waited",
+            "queue",
+            self._waits(stored, found, now),
+        )
+        yield _value("workers", "Workers that run", sum(now - seen_at < GONE for seen_at in stored.workers.values()))
         sweep, outbox = stored.last_sweep, stored.unpublished
         yield _value("sweep_age_seconds", "Time since the last sweep", _age(sweep.at if sweep else None, now, inf))
         yield _value("events_unsent", "Events that are not yet on the bus", outbox.count)
@@ -140,6 +151,16 @@ class Parts:
         yield _value("write_backs_waiting", text, found.write_backs)
         letters = sum(each.count for each in stored.dead_letters)
         yield _value("dead_letters", "Messages that could not be read and wait for an operator", letters)
+
+    def _waits(self, stored: StoredState, found: Measurements, now: datetime) -> dict[Labels, float]:
+        """Return how long the oldest due work of each queue has waited; what was postponed is not due."""
+        since = [(queue_of(each.step, each.carrier), each.at) for each in stored.oldest_steps]
+        others = {"callbacks": found.callback_since, "events": stored.unpublished.oldest, PLATFORM: found.platform_due}
+        waits: dict[Labels, float] = {(name,): 0.0 for name in self.queues if name not in NOT_DUE}
+        for queue, at in (*since, *others.items()):
+            if (queue,) in waits:  # not that of an account that is no longer in the settings
+                waits[queue,] = max(waits[queue,], _age(at, now))
+        return waits
 
     def _subscribers(self, stored: StoredState, now: datetime) -> Iterator[Metric]:
         lags: dict[Labels, float] = {}
@@ -180,9 +201,17 @@ class Parts:
 
     def measure_bus(self) -> list[Metric]:
         """Return the lag of each consumer group. Raises an error of Redis."""
-        lags = {(self.bus.orders, GROUP): 0.0} | self.bus.lags(self.clock())
+        groups, ours = self.bus.groups(self.clock()), (self.bus.orders, GROUP)
+        lags = {ours: 0.0} | {(each.stream, each.name): each.lag for each in groups}
+        waiting: dict[Labels, float] = {ours: 0.0}
+        for each in groups:
+            if each.unread is not None:
+                waiting[each.stream, each.name] = each.unread + (each.pending or 0)
         text = "Age of the oldest entry that a group has not acknowledged"
-        return [_gauge("stream_lag_seconds", text, "stream group", lags)]
+        return [
+            _gauge("stream_lag_seconds", text, "stream group", lags),
+            _gauge("stream_waiting", "Entries that a group has not acknowledged", "stream group", waiting),
+        ]
 
     def measure_limits(self) -> list[Metric]:
         """Return the state of the breakers and what is left of the rate limits. Raises ConnectionError."""

@@ -197,7 +197,7 @@ class Borzo:
             reference=next((str(point["client_order_id"]) for point in points if point["client_order_id"]), ""),
             script=script,
             created=now,
-            scenario=scenarios.start(scenarios.BORZO, script, now, world.config.step),
+            scenario=scenarios.start(scenarios.BORZO, script, now, world.step()),
             number=number,
             sent=complete_parameters(sent),
             points=[self._with_ids(point) for point in points],

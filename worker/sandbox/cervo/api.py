@@ -87,7 +87,7 @@ class Cervo:
             reference=str(sent["id"]),
             script=script,
             created=now,
-            scenario=scenarios.start(scenarios.CERVO, script, now, world.config.step),
+            scenario=scenarios.start(scenarios.CERVO, script, now, world.step()),
             sent=sent,
         )
         self.orders[order.id] = order

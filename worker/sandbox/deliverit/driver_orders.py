@@ -167,7 +167,7 @@ class DriverOrders:
         del self.orders[trip.id]
         trip.id = self._world.new_token(20)
         self.orders[trip.id] = trip
-        trip.scenario.restart(now, scenarios.DELIVERIT["happy"], timedelta(seconds=self._world.config.step))
+        trip.scenario.restart(now, scenarios.DELIVERIT["happy"], timedelta(seconds=self._world.step()))
         self._world.ledger.record(now, self.name, "accept", trip.reference, trip.id)
         self._add_to_day(trip)
 
@@ -175,7 +175,7 @@ class DriverOrders:
         config = self._world.config
         if script in scenarios.OFFER_DELAYS:
             return Scenario(("offered", "lapsed"), now, timedelta(seconds=config.deliverit_offer_limit))
-        return scenarios.start(scenarios.DELIVERIT, script, now, config.step)
+        return scenarios.start(scenarios.DELIVERIT, script, now, self._world.step())
 
     def _end(self, trip: Trip, now: datetime, action: str, status: str, **detail: object) -> None:
         trip.scenario.hold(now, status)
