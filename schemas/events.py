@@ -4,10 +4,11 @@ An event never contains the customer's name, phone number or address, nor a cred
 name and phone number, because the shop must be able to call them.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_serializer
@@ -106,7 +107,12 @@ Timestamp = Annotated[
 class _Model(BaseModel):
     """Base of what is published. It is open: a later version may add fields, which a subscriber ignores."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,  # every event has every field, and null where it is unknown
+    )
 
 
 class RawWord(_Model):
@@ -229,11 +235,11 @@ class OrderEvent(_Model):
     """The data of `order.skipped` and `order.quarantined`. These events are about an order that has no delivery."""
 
     order_id: str | None = None
-    """The platform's id of the order; null if the message could not be read."""
+    """The platform's id of the order; null if it could not be read from the message."""
     order_source: str | None = None
-    """The `source` of the platform's message; null if the message could not be read."""
+    """The `source` of the platform's message; null if it could not be read from the message."""
     message_id: str | None = None
-    """The `id` of the platform's message; null if the message could not be read."""
+    """The `id` of the platform's message; null if it could not be read from the message."""
     dead_letter_id: str | None = None
     """The id of the dead letter, for `order-sync dead-letters show`; null for a skipped order."""
     reason: str
@@ -262,8 +268,23 @@ DATA_SCHEMAS: dict[type[EventData], str] = {
 """The `dataschema` of each kind of data."""
 
 
+def _tie_data(schema: dict[str, Any]) -> None:
+    """Let the schema of an event require the `dataschema` of its type, and the data of its `dataschema`."""
+    shapes = zip(DATA_SCHEMAS.values(), schema["properties"]["data"]["anyOf"], strict=True)
+    schema["allOf"] = [rule for name, shape in shapes for rule in _rules(name, shape)]
+
+
+def _rules(name: str, shape: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    kind, this = name.rpartition(":")[0].rpartition(":")[2].removesuffix("-event"), {"dataschema": {"const": name}}
+    types = {"type": {"type": "string", "pattern": rf"^{kind}\."}}
+    yield {"if": {"required": ["type"], "properties": types}, "then": {"properties": this}}
+    yield {"if": {"required": ["dataschema"], "properties": this}, "then": {"properties": {"data": dict(shape)}}}
+
+
 class CloudEvent(_Model):
     """The envelope: CloudEvents 1.0, structured mode, with the partitioning, sequence and tracing extensions."""
+
+    model_config = ConfigDict(json_schema_extra=_tie_data)
 
     specversion: Literal["1.0"] = "1.0"
     """The version of CloudEvents."""

@@ -37,10 +37,16 @@ def read_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:
     rules. pydantic's `from_json` is not used: it keeps the last of two equal keys, reads 1e400 as infinity, and accepts
     NUL characters.
     """
+    found = parse_object(raw)
+    _inspect(found, ())
+    return found
+
+
+def parse_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:
+    """Parse one JSON object, whatever its values are. Raises MalformedError for any other input."""
     found = _parse(_as_text(raw))
     if not isinstance(found, dict):
         raise MalformedError("message: not a JSON object")
-    _inspect(found, ())
     return found
 
 

@@ -1,11 +1,12 @@
 """A malformed entry of the orders stream becomes a dead letter with its reason, and the next order is accepted."""
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.services.test_orders_reader import ReaderHarness, harness, memory_broker, placed
-from worker.database import inbox
+from worker.database import event_feed, inbox, outbox
 
 __all__ = ["harness", "memory_broker"]  # fixtures
 
@@ -71,3 +72,67 @@ def test_the_same_order_with_other_content_makes_no_second_delivery(harness: Rea
     harness.bus.add_order(placed("1").replace('"message 1"', '"another message"'))
     harness.read()
     assert (harness.known(), harness.unacknowledged(), harness.reasons()) == (["1"], 0, [])
+
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+NAMED = {"order_id": "BAD2", "order_source": "platform", "message_id": "BAD-2"}
+UNNAMED = dict.fromkeys(NAMED)
+
+
+def lacking(**more: Any) -> dict[str, Any]:
+    """Return a message whose order lacks most of its fields."""
+    attributes = {"id": "BAD-2", "source": "platform", "type": "order.placed"}
+    return {**attributes, "data": {"order_id": "BAD2", "store_id": "17", "items": []}, **more}
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        (lacking(), NAMED),
+        (lacking(source=None, specversion="1.0"), NAMED),
+        (lacking(id=7, specversion="1.0"), {**NAMED, "message_id": "7"}),
+        (lacking(data={"order_id": 1, "notes": "a\x00b"}), {**NAMED, "order_id": "1"}),
+        (lacking(data={"id": 5150}, dataschema="urn:order-sync:ordering-order:1"), {**NAMED, "order_id": "5150"}),
+        (lacking(data=None, data_base64="eyJvcmRlcl9pZCI6ICJCQUQyIn0="), NAMED),
+        (lacking(data=None, data_base64="!"), {**NAMED, "order_id": None}),
+        (lacking(data=["Freja Holm"]), {**NAMED, "order_id": None}),
+        (lacking(data={"order_id": "9" * 65}), {**NAMED, "order_id": None}),
+        (lacking(data={"order_id": {"name": "Freja Holm"}}), {**NAMED, "order_id": None}),
+        (lacking(source="\ud800", id="a\nb"), {**NAMED, "order_source": None, "message_id": None}),
+        ("not an object", UNNAMED),
+    ],
+    ids=range(12),
+)
+def test_the_event_of_a_dead_letter_names_what_the_message_says_of_itself(
+    harness: ReaderHarness, document: object, named: dict[str, Any]
+) -> None:
+    harness.bus.add_order(json.dumps(document))
+    assert harness.read() == 1
+    (letter,) = harness.database.read(inbox.dead_letters, 10)
+    about = {"dead_letter_id": letter["id"], "reason": letter["reason"]}
+    assert quarantined(harness)["data"] == {**named, **about}
+
+
+def test_the_event_of_a_dead_letter_in_binary_mode_names_its_order_and_trace(harness: ReaderHarness) -> None:
+    attributes = {b"ce_id": b"BAD-2", b"ce_type": b"order.placed", b"ce_traceparent": TRACEPARENT.encode()}
+    harness.bus.add_entry({**attributes, b"ce_source": b"\xff", b"data": b'{"order_id": "BAD2"}'})
+    assert harness.read() == 1
+    event = quarantined(harness)
+    assert event["traceparent"] == TRACEPARENT
+    assert {name: event["data"][name] for name in NAMED} == {**NAMED, "order_source": None}
+
+
+def test_the_feed_of_a_platform_has_its_unreadable_messages(harness: ReaderHarness) -> None:
+    harness.bus.add_order(json.dumps(lacking()))
+    harness.bus.add_order(json.dumps(lacking(source="elsewhere")))
+    assert harness.read() == 2
+    wanted = event_feed.Wanted(source="elsewhere")
+    (event,) = harness.database.read(event_feed.events, 0, 10, 10, wanted)
+    assert json.loads(event.body)["data"]["order_source"] == "elsewhere"
+
+
+def quarantined(harness: ReaderHarness) -> dict[str, Any]:
+    ((_, body),) = harness.database.read(outbox.events)
+    found: dict[str, Any] = json.loads(body)
+    assert found["type"] == "order.quarantined"
+    return found

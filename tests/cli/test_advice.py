@@ -15,6 +15,7 @@ from worker.config.settings import load
 from worker.container import Container
 from worker.database import accounts
 from worker.domain import lifecycle
+from worker.domain.delivery import Change
 from worker.errors import Refused
 from worker.local.demo.orders import placed
 
@@ -104,3 +105,12 @@ def test_a_change_of_the_order_is_shown_with_its_state_at_the_carrier(container:
         replace(other, ended_at=NOW),
     ]
     assert [change_of(found, each) for each in states] == [None, "asked", "waits", "refused", None]
+
+
+@pytest.mark.usefixtures("delivery")
+def test_a_rejected_order_is_shown_with_the_command_that_asks_again(
+    command_line: CommandLine, container: Container
+) -> None:
+    change(container, lambda each: Change(replace(each, status=DeliveryStatus.REJECTED, step=None)))
+    advice = ["if the order is still wanted: `order-sync retry 2011` asks every carrier again"]
+    assert command_line("show", "2011", "--json").documents[0]["to_do"] == advice

@@ -15,15 +15,19 @@ from schemas.status import AttentionReason, Cause, DeliveryStatus, Reason
 from tests.cli.commands import CommandLine, Result, apply_create_outcome, change, find, request_attention, write_file
 from tests.web.edge import NOW, sample
 from worker.carriers.port import Booked, Observation, Raw, reference_of
+from worker.cli.orders import CANNOT_BE_FETCHED
+from worker.cli.show import UTC_TIME
 from worker.config.settings import load
 from worker.container import Container
-from worker.database import accounts, deliveries, outbox
+from worker.database import accounts, carrier_calls, deliveries, outbox
+from worker.database.carrier_calls import RecordedCall
 from worker.database.search import Filter, search
 from worker.database.tables import WRITE_BACK
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
 from worker.domain.lifecycle.reopening import duplicate_id
 from worker.errors import Refused, Uncertain
+from worker.http.call import Verdict
 from worker.local.demo.orders import placed
 from worker.log import CONTROLS
 from worker.ordering_api.write_policy import WriteBackState
@@ -37,7 +41,7 @@ def test_an_order_is_wrapped_in_a_cloud_event_and_put_on_the_bus(
     result = command_line("place", write_file("order.json", '{"order_id": "São"}'))
     ((identity, document),) = orders_on_bus()
     event = json.loads(document)
-    assert result == Result(0, f"{identity}\n", "")
+    assert result == Result(0, f"{identity}\n", f"order-sync: {CANNOT_BE_FETCHED}\n")
     assert len(event.pop("id")) == 36
     assert event == {
         "specversion": "1.0",
@@ -90,6 +94,17 @@ def test_an_order_is_placed_on_a_machine_that_has_only_the_bus(
     command_line.set(DATABASE_URL="sqlite:///var/order-sync.db")
     result = command_line("place", "-", stdin=command_line("sample-order").out.encode())
     assert (result.code, len(orders_on_bus()), Path("var").exists()) == (0, 1, False)
+
+
+def test_a_message_that_only_names_an_order_needs_the_address_of_the_platform(
+    command_line: CommandLine, orders_on_bus: Callable[[], list[Any]]
+) -> None:
+    file = write_file("order.json", '{"order_id": 1}')
+    result = command_line("place", file)
+    assert (result.code, result.err) == (0, f"order-sync: {CANNOT_BE_FETCHED}\n")
+    command_line.set(ORDERING__BASE_URL="https://platform.example", ORDERING__API_KEY="a key")
+    result = command_line("place", file)
+    assert (result.code, result.err, len(orders_on_bus())) == (0, "", 2)
 
 
 def test_a_missing_file_is_named(command_line: CommandLine) -> None:
@@ -416,3 +431,34 @@ def test_the_events_of_an_order_without_a_delivery_are_found_by_its_id(
     container.ingest.store_documents([("3-0", skipped.encode())])
     (published,) = command_line("events", "--order", "2013").documents
     assert (published["type"], published["subject"]) == ("order.skipped", "2013")
+
+
+@pytest.mark.usefixtures("delivery")
+def test_show_has_every_time_in_the_zone_of_the_store_and_json_in_utc(command_line: CommandLine) -> None:
+    shown = command_line("show", "2011")
+    (line,) = [line for line in shown.lines if line.startswith("created_at")]
+    assert line.split(maxsplit=1)[1] == "2026-11-21 20:00:00+03:00"
+    assert UTC_TIME.search(shown.out) is None
+    assert command_line("show", "2011", "--json").documents[0]["created_at"] == "2026-11-21T17:00:00Z"
+
+
+def test_a_request_and_its_answer_are_shown_on_lines_of_their_own(
+    command_line: CommandLine, container: Container, delivery: str
+) -> None:
+    apply_create_outcome(container, Uncertain("no answer"))
+    attempt = find(container).attempts[0].id
+    about, texts = ("create", delivery, "cervo", 12, 500), ("POST /create-order", "HTTP 500")
+    call = RecordedCall(attempt, NOW, *about, Verdict.REFUSED, "no answer", *texts)
+    container.database.write(carrier_calls.record, [call])
+    lines = command_line("show", "2011").lines
+    assert [line for line in lines if line.startswith("    ")] == [f"    {text}" for text in texts]
+
+
+@pytest.mark.usefixtures("delivery")
+def test_a_later_look_at_an_ended_delivery_is_called_the_last(command_line: CommandLine, container: Container) -> None:
+    later = datetime.now(UTC) + timedelta(days=3)
+    change(
+        container,
+        lambda each: Change(replace(each, status=DeliveryStatus.CANCELLED, step=Step.TRACK, next_run_at=later)),
+    )
+    assert "last look in " in command_line("deliveries").out

@@ -45,6 +45,7 @@ def test_without_a_carrier_the_settings_are_those_of_the_sandbox(command_line: C
     assert (written.code, written.err, {path.name for path in Path().iterdir()}) == (0, "", FILES)
     settings, sandbox = load({}), SandboxConfig()
     assert {name: account.base_url for name, account in settings.accounts.items()} == dict.fromkeys(KINDS, SANDBOX)
+    assert {account.poll_interval for account in settings.accounts.values()} == {1}  # the sandbox is fast
     assert settings.accounts["borzo"].token.get_secret_value() == sandbox.borzo_token  # type: ignore[attr-defined]
     assert read_stores(Path("stores.toml")) == read_stores(sample_file("stores.toml"))
     assert settings.public_url == f"http://{settings.web_address}"

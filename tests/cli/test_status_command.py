@@ -8,8 +8,9 @@ from schemas.status import AttentionReason
 from tests.cli.commands import CommandLine, apply_create_outcome, find, request_attention, write_file
 from worker.cli.base import duration
 from worker.container import Container
-from worker.database import accounts, leases
+from worker.database import accounts, inbox, leases
 from worker.errors import Uncertain
+from worker.local.demo.orders import MALFORMED
 from worker.services.worker_heartbeats import PREFIX
 
 
@@ -117,3 +118,14 @@ def test_an_unavailable_database_is_a_trouble_and_no_crash(command_line: Command
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_dead_letter_is_shown_with_the_commands_about_it(command_line: CommandLine, container: Container) -> None:
+    container.ingest.store_documents([("1-0", MALFORMED.encode())])
+    (letter,) = container.database.read(inbox.dead_letters, 1)
+    shown = [line.strip() for line in command_line("status").lines]
+    assert [line.removeprefix("order-sync dead-letters ") for line in shown if "dead-letters " in line] == [
+        f"correct {letter['id']} FILE",
+        f"replay {letter['id']}",
+        f"discard {letter['id']}",
+    ]

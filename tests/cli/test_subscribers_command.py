@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.events import EventType
-from tests.cli.commands import CommandLine
+from tests.cli.commands import CommandLine, Result
 from tests.http.misbehaving import Misbehaving, Script, answering
 from tests.web.edge import NOW
 from worker.container import Container
@@ -92,8 +92,14 @@ def test_a_new_secret_is_shown_once_on_a_line_of_its_own(
 
 
 def test_a_secret_is_read_from_standard_input(command_line: CommandLine, container: Container, url: str) -> None:
-    command_line("subscribers", "add", url, "--id", "kitchen", "--secret", "-", stdin=f"{SECRET}\n".encode())
-    assert stored(container).secrets == (SECRET,)
+    added = command_line("subscribers", "add", url, "--id", "kitchen", "--secret", "-", stdin=f"{SECRET}\n".encode())
+    assert (stored(container).secrets, added.lines) == ((SECRET,), ["kitchen gets the events from now on"])
+    generated = command_line("subscribers", "add", url, "--id", "bar", "--secret", "-", stdin=b"\n")
+    assert generated.lines[-1] == f"secret: {stored(container, 'bar').secrets[0]}"
+
+
+def test_a_list_without_subscribers_says_so(command_line: CommandLine) -> None:
+    assert command_line("subscribers", "list") == Result(0, "no subscribers\n", "")
 
 
 def test_a_test_event_shows_the_answer(command_line: CommandLine, container: Container, serve: Serve, url: str) -> None:

@@ -74,7 +74,10 @@ def run(
 
 def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -> None:
     chosen: dict[str, str] = {}
-    shown = run_up(tmp_path, lambda: chosen.update(read_by_a_shell(tmp_path / "var" / "settings.sh")))
+    settings, key = tmp_path / "var" / "settings.sh", "k" * 40
+    shown = run_up(tmp_path, lambda: chosen.update(read_by_a_shell(settings)), API_KEYS__PLATFORM=key)
+    assert chosen["ORDER_SYNC_API_KEYS__PLATFORM"] == key
+    assert key not in shown
     (line,) = [line for line in shown.splitlines() if line.startswith("Redis")]
     assert line.startswith("Redis   redis://default:***@127.0.0.1:")
     names = [line.partition(" ")[0] for line in shown.splitlines()]

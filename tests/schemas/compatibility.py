@@ -95,6 +95,9 @@ def _refused_alternative(path: str, wide: Schema, narrow: Schema) -> Iterator[st
         return
     yield from _refused_values(path, wide, narrow)
     yield from _refused_fields(path, wide, narrow)
+    for rule in wide.part.get("allOf", []):
+        if rule not in narrow.part.get("allOf", []):
+            yield f"{path}: lacks the rule {json.dumps(rule)}"
     if "items" in wide.part:
         items = narrow.part.get("items", {})
         yield from _refused(f"{path}/items", wide.at(wide.part["items"]), narrow.at(items))

@@ -1,6 +1,7 @@
 """The present documents break no sender or reader of the last released ones, and the comparison notices what would."""
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.schemas.compatibility import broken_contract, essence, released
 Change = Callable[[Any], object]
 
 ESSENCE = essence()
+FIRST_RULE = ESSENCE["event.schema.json"]["allOf"][0]
 
 
 def changed(name: str, change: Change) -> list[str]:
@@ -108,6 +110,11 @@ def test_an_addition_that_the_policy_allows_breaks_nothing(name: str, change: Ch
             "/type: no longer 'carrier.paused'",
         ),
         ("event.schema.json", lambda it: it.update({"$id": "urn:order-sync:event:2"}), "another $id"),
+        (
+            "event.schema.json",
+            lambda it: it["allOf"].remove(FIRST_RULE),
+            f": lacks the rule {json.dumps(FIRST_RULE)}",
+        ),
         ("order.schema.json", lambda it: it["required"].append("notes"), "/notes: is required"),
         ("order.schema.json", lambda it: it["properties"].pop("notes"), "/notes: is removed"),
         ("order.schema.json", field("status", type="integer"), "/status: may be string"),

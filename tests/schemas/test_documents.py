@@ -19,6 +19,7 @@ from worker.local.demo.orders import SAMPLES, placed
 
 Json = dict[str, Any]
 
+ABSENT = object()
 COMMITTED = Path(__file__).parents[2] / "docs" / "schemas"
 DOCUMENTS = documents()
 SCHEMAS = [f"{name}.schema.json" for name in (*INCOMING, *OUTGOING)]
@@ -168,3 +169,43 @@ def test_money_as_a_number_is_invalid_by_the_schema() -> None:
     order["payment"]["amount"] = 125.0
     errors = validator("order").iter_errors(order)
     assert [list(error.path) for error in errors] == [["payment", "amount"]]
+
+
+def event_of(kind: str) -> Json:
+    return next(each["document"] for each in samples("events") if each["document"]["type"] == kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "envelope", "data"),
+    [
+        ("delivery.status_changed", {}, {"status": "teleported"}),
+        ("delivery.status_changed", {}, {"status": ABSENT}),
+        ("delivery.status_changed", {}, {"final": ABSENT}),
+        ("delivery.status_changed", {"dataschema": ABSENT}, {}),
+        ("delivery.status_changed", {"dataschema": "urn:order-sync:order-event:1"}, {}),
+        ("delivery.status_changed", {"source": ABSENT}, {}),
+        ("delivery.status_changed", {"specversion": ABSENT}, {}),
+        ("order.quarantined", {"type": "delivery.status_changed"}, {}),
+        ("order.quarantined", {}, {"order_id": ABSENT}),
+        ("carrier.paused", {}, {"since": ABSENT}),
+        ("carrier.paused", {"dataschema": "urn:order-sync:delivery-event:1"}, {}),
+    ],
+)
+def test_an_event_without_the_data_of_its_type_is_invalid(kind: str, envelope: Json, data: Json) -> None:
+    event = event_of(kind)
+    wrong = _with(_with(event, data=_with(event["data"], **data)), **envelope)
+    components = DOCUMENTS["asyncapi.json"]["components"]
+    payload = components["messages"][wrong["type"]]["payload"]
+    assert list(validator("event").iter_errors(event)) == []
+    for check in (validator("event"), Draft202012Validator({**payload, "components": components})):
+        assert list(check.iter_errors(wrong))
+
+
+def test_an_event_of_a_later_type_is_valid_with_any_data_schema() -> None:
+    event = event_of("order.skipped")
+    later = {**event, "type": "store.closed", "dataschema": "urn:order-sync:store-event:1"}
+    assert list(validator("event").iter_errors(later)) == []
+
+
+def _with(document: Json, **changes: Any) -> Json:
+    return {name: value for name, value in {**document, **changes}.items() if value is not ABSENT}

@@ -1,5 +1,7 @@
 """Orders whose message gives only their id: they are fetched from the platform."""
 
+import json
+
 import pytest
 
 from tests.services.simulation import Simulation
@@ -36,6 +38,9 @@ def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(
     simulation.until(lambda it: bool(it.container.database.read(inbox.dead_letters, 1)), step=60)
     (letter,) = simulation.container.database.read(inbox.dead_letters, 5)
     assert letter["reason"] == "the platform has no such order"
+    (event,) = simulation.events(letter["id"])
+    assert (event["data"]["order_id"], event["data"]["order_source"]) == ("404404", "demo")
+    assert event["data"]["message_id"] != json.loads(letter["raw"])["id"]  # that of the platform, not of the replay
     simulation.ask("POST", "/sandbox/ordering/orders", {"id": 404404, "business_id": 17})
     simulation.put(letter["raw"])
     simulation.until(lambda it: bool(it.container.database.read(deliveries.find, "404404")))

@@ -1,11 +1,13 @@
 """Advice to an operator about a delivery, with the commands to use. docs/reliability.md explains each reason."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from shlex import quote
 
 from schemas.status import DeliveryStatus, Detail
 from worker.carriers.port import reference_of
 from worker.domain.delivery import Attempt, Delivery
+from worker.domain.lifecycle import retry_blocker
 
 RESOLVE = "look at the carrier's own screen: `order-sync resolve {order} exists REF`, or `absent`"
 LOOK = "look at the carrier's own screen; then {attended}"
@@ -31,10 +33,11 @@ ADVICE: Mapping[str, str] = {
 """The advice for each attention reason."""
 
 
-def advice(delivery: Delivery) -> list[str]:
+def advice(delivery: Delivery, now: datetime) -> list[str]:
     """Return one line of advice for each thing that an operator can do about a delivery."""
     return [
         *_attention(delivery),
+        *_retry(delivery, now),
         *_gate(delivery),
         *_manual_dispatch(delivery),
         *_unmapped_statuses(delivery),
@@ -52,6 +55,12 @@ def _attention(delivery: Delivery) -> Iterator[str]:
     for reason in delivery.attention_reasons:
         if reason in ADVICE:
             yield f"{reason}: {ADVICE[reason].format(**values)}"
+
+
+def _retry(delivery: Delivery, now: datetime) -> Iterator[str]:
+    if delivery.status is DeliveryStatus.REJECTED and retry_blocker(delivery, now) is None:
+        order = quote(delivery.order.order_id)
+        yield f"if the order is still wanted: `order-sync retry {order}` asks every carrier again"
 
 
 def _carrier(delivery: Delivery) -> str:

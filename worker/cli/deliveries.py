@@ -105,9 +105,16 @@ def _cells(delivery: "Delivery", terms: "TermsByAccount", now: datetime) -> list
         age(delivery.changed_at, now),
         age(attempt.last_report_at, now) if attempt else "",
         time_left(deadline_of(delivery, terms), now),
-        f"{delivery.step.value} {time_left(delivery.next_run_at, now)}" if delivery.step else "",
+        f"{_step(delivery)} {time_left(delivery.next_run_at, now)}" if delivery.step else "",
         row["attention"] or "",
     ]
+
+
+def _step(delivery: "Delivery") -> str:
+    """Return what happens next. The carrier of an ended delivery is asked again, because it may revive its order."""
+    from worker.domain.delivery import Step
+
+    return "last look" if delivery.final and delivery.step is Step.TRACK else str(delivery.step)
 
 
 def summary(delivery: "Delivery") -> dict[str, Any]:

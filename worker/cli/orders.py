@@ -11,12 +11,16 @@ import typer
 
 from schemas.events import TEST_SOURCE, TEST_SUBJECT, EventType
 from schemas.status import DeliveryStatus
-from worker.cli.base import RUN, Json, app, fail, open_container, report, write_text
+from worker.cli.base import RUN, Json, app, complain, fail, open_container, report, write_text
 
 if TYPE_CHECKING:
     from schemas.messages import Message
     from worker.container import Container
 
+CANNOT_BE_FETCHED = (
+    "the message only names an order, which a worker fetches from the platform. ORDER_SYNC_ORDERING__BASE_URL is not "
+    "set here; if the workers lack it, too, the message becomes a dead letter"
+)
 Kind = typer.Option(EventType.STATUS_CHANGED, "--type", help="The type of the event.")
 Status = typer.Option(None, help="The status of the delivery; by default that of a sample.")
 Source = typer.Option("platform", help="The platform of the order.")
@@ -29,10 +33,14 @@ def place(
     as_json: bool = Json,
 ) -> None:
     """Put an order on the bus."""
+    from schemas.messages import OrderRef
+
     found, services = message_in(file), open_container()
-    parse(found, file, services)  # a fault is reported here, before the message can become a dead letter
+    message = parse(found, file, services)  # a fault is reported here, before the message can become a dead letter
     entry = services.bus.add_order(json.dumps(found, ensure_ascii=False))
     report(entry, {"entry": entry, "message_id": found.get("id")}, as_json=as_json)
+    if isinstance(message.data, OrderRef) and not services.settings.ordering.base_url:
+        complain(CANNOT_BE_FETCHED)
 
 
 @app.command(rich_help_panel=RUN)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from worker.cli.base import RUN, Json, advice_on, app, console, fail, open_container, report, write_json
+from worker.cli.base import RUN, Json, advice_on, app, complain, console, fail, open_container, report, write_json
 from worker.cli.check import check_redis, redis_at
 from worker.errors import SettingsError
 from worker.folders import make_private, write_private
@@ -29,7 +30,7 @@ CALL_GRACE_SECONDS = 15.0
 Then `up` kills the worker.
 """
 UP_SETTINGS = Path("var/settings.sh")
-"""The file with the addresses that `up` has chosen, for other shells."""
+"""The file with the addresses that `up` has chosen and the keys of the platforms, for other shells."""
 NO_CARRIER = (
     "no carrier is configured: `order-sync init` writes settings to start with, or set ORDER_SYNC_CARRIERS__<NAME>__..."
 )
@@ -126,7 +127,7 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
-    write_variables(UP_SETTINGS, variables)
+    write_variables(UP_SETTINGS, {**variables, **_keys(settings)})
     console.print(f"Redis   {RedisUrl.parse(url).masked}")
     for name, address in {"Broker": settings.broker_url, "Bus": settings.bus_url}.items():
         if is_amqp(address):
@@ -134,7 +135,7 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     for name, address in {"Web": web, "Desk": desk, "Flower": flower}.items():
         console.print(f"{name:8}http://{address}")
     console.print(f"Logs    {supervisor.logs}/")
-    console.print(f"Use     . {UP_SETTINGS}   in another shell, for programs that need these addresses")
+    console.print(f"Use     . {UP_SETTINGS}   in another shell, for programs that need these addresses or a key")
     console.print("Press Ctrl-C to stop everything.")
     while True:
         for name in supervisor.watch():
@@ -142,6 +143,15 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
             for line in read_tail(supervisor.logs / f"{name}.log", 1000).splitlines():
                 console.print(line, style="dim")
         time.sleep(0.5)
+
+
+def _keys(settings: "Settings") -> dict[str, str]:
+    """Return the variables with the keys of the platforms, except of a source that no variable can name."""
+    return {
+        f"ORDER_SYNC_API_KEYS__{source.upper()}": key.get_secret_value()
+        for source, key in settings.api_keys.items()
+        if re.fullmatch(r"[a-z0-9_]+", source)
+    }
 
 
 def _free_address(address: str, taken: str = "") -> str:
@@ -216,14 +226,16 @@ def schema(folder: Path, *, as_json: bool = Json) -> None:
 
 
 @database.command()
-def upgrade() -> None:
+def upgrade(*, as_json: bool = Json) -> None:
     """Upgrade the database's schema to this version."""
     from worker.config.settings import load
     from worker.database.database import Database
 
     with closing(Database(load().database_url)) as opened:
         if not opened.upgrade():
-            typer.echo("a newer version has upgraded the database; this version works on it, and changes nothing")
+            complain("a newer version has upgraded the database; this version works on it, and changes nothing")
+        version = opened.version()
+    report(f"the database is at version {version}", {"version": version}, as_json=as_json)
 
 
 @app.command(hidden=True)

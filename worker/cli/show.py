@@ -2,8 +2,11 @@
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import json
+import re
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from worker.domain.delivery import Attempt, Delivery
     from worker.ordering_api.write_policy import WriteBackState
     from worker.services.timeline import Entry
+
+
+UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -45,9 +51,10 @@ def show(
         search = services.candidates.search(delivery, calls=not no_calls)
         write_json({**state, **found, **({"at_carrier": search_document(search)} if search else {})})
         return
-    _print_state(state)
+    zone = services.timelines.zone_of(delivery)
+    _print_state(state, zone)
     for attempt in attempts:
-        console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value))
+        console.print("attempt", *(f"{key}={_in_zone(value, zone)}" for key, value in attempt.items() if value))
     _print_timeline(timeline)
     search = services.candidates.search(delivery, calls=not no_calls)  # last, because a carrier may be slow
     if search is not None:
@@ -65,7 +72,7 @@ def _state(delivery: "Delivery", services: "Container") -> dict[str, Any]:
         **fields,
         **_blockers(delivery, paused.get(fields["carrier"]) or held),
         "passed_over": _passed_over(delivery, services),
-        "to_do": advice(delivery),
+        "to_do": advice(delivery, services.clock()),
         "trace_id": delivery.trace.trace_id if delivery.trace else None,
         **_on_the_platform(read(write_backs.write_back_state, delivery.id)),
     }
@@ -82,12 +89,17 @@ def _stored(delivery: "Delivery", services: "Container") -> dict[str, Any]:
     }
 
 
-def _print_state(state: dict[str, Any]) -> None:
+def _in_zone(value: object, zone: ZoneInfo) -> str:
+    """Return a value as people read it: the times in it are those of the store's zone."""
+    return UTC_TIME.sub(lambda found: datetime.fromisoformat(found[0]).astimezone(zone).isoformat(" "), str(value))
+
+
+def _print_state(state: dict[str, Any], zone: ZoneInfo) -> None:
     """Print a line for each field that has a value; the fields with several values come last."""
     lists = {key: value for key, value in state.items() if isinstance(value, list)}
     lines = [(key, value) for key, value in state.items() if key not in lists and value is not None]
     for key, value in lines + [(key, each) for key, values in lists.items() for each in values]:
-        console.print(f"{key:16}", str(value))
+        console.print(f"{key:16}", _in_zone(value, zone))
 
 
 def _print_timeline(timeline: "Sequence[Entry]") -> None:
@@ -97,7 +109,8 @@ def _print_timeline(timeline: "Sequence[Entry]") -> None:
         style = "red" if entry.trouble else ""
         console.print(f"{entry.at.isoformat(' ', 'milliseconds')} {entry.kind.value:8}", entry.text, style=style)
         if entry.kind is Kind.CALL and entry.trouble:
-            console.print(entry.detail, style="dim")
+            for line in (entry.detail or "").split("\n"):
+                console.print(f"    {line}", style="dim")
 
 
 def _blockers(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:

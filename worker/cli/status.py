@@ -30,10 +30,10 @@ ARGUMENTS = {
     "carriers resume": "{account}",
     "carriers map": "{account} {subject} STATUS",
     "stores load": "FILE",
-    "dead-letters replay": "ID",
-    "dead-letters discard": "ID",
+    "dead-letters replay": "{letter}",
+    "dead-letters discard": "{letter}",
 }
-"""The arguments of the commands. `dead-letters` lists the ids of the dead letters."""
+"""The arguments of the commands."""
 
 
 @app.command(rich_help_panel=LOOK)
@@ -168,7 +168,10 @@ def commands(trouble: "Trouble") -> Iterator[str]:
         "order": quote(trouble.orders[0].order_id) if trouble.count == 1 and trouble.orders else "ID",
         "account": quote(trouble.account or "NAME"),
         "subject": quote(trouble.subject or "RAW"),
+        "letter": trouble.letter_id or "ID",
     }
+    if trouble.letter_id:
+        yield f"order-sync dead-letters correct {trouble.letter_id} FILE"
     for action in trouble.actions:
         yield f"order-sync {_command(action, names)}"
 

@@ -59,12 +59,16 @@ def add(
     """Send the events from now on to a URL. The secret of the signatures is shown only now."""
     from worker.errors import Unavailable
 
-    services, wanted = open_container(), _types(types)
+    services, wanted, given = open_container(), _types(types), _secret(secret)
     try:
-        added = services.subscribers.add(url, name, wanted, _secret(secret), operator(by, reason))
+        added = services.subscribers.add(url, name, wanted, given, operator(by, reason))
     except (ValueError, Unavailable) as error:
         fail(str(error))
-    _report_secret(f"{added.id} gets the events from now on", added.id, added.secrets[0], as_json=as_json)
+    text = f"{added.id} gets the events from now on"
+    if secret == STDIN and given:  # whoever keeps a secret out of the arguments does not want it on the screen
+        report(text, {"id": added.id}, as_json=as_json)
+    else:
+        _report_secret(text, added.id, added.secrets[0], as_json=as_json)
 
 
 @subscribers.command("list")
@@ -85,8 +89,8 @@ def list_subscribers(*, as_json: bool = Json) -> None:
             )
             types = ", ".join(subscriber.types) or "all"
             rows.add_row(subscriber.id, subscriber.url, types, state, accepted, subscriber.last_error or "")
-    if found and not as_json:
-        console.print(rows, soft_wrap=False)
+    if not as_json:
+        console.print(rows if found else "no subscribers", soft_wrap=False)
 
 
 @subscribers.command("remove")

@@ -90,6 +90,13 @@ class Database:
             connection.commit()
         return True
 
+    def version(self) -> str:
+        """Return the version of the schema."""
+        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - as in `upgrade`
+
+        with self.engine.connect() as connection:
+            return str(MigrationContext.configure(connection).get_current_revision())
+
     def create(self) -> None:
         """Create our tables if the database does not have them."""
         try:

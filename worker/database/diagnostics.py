@@ -65,6 +65,8 @@ class DeadLetters:
     reason: str
     count: int
     oldest: datetime
+    one_id: str
+    """The id of one of them."""
 
 
 _ASKING = DELIVERY.c.attention_reasons.is_not(None)
@@ -133,13 +135,14 @@ def unpublished(connection: Connection) -> Backlog:
 
 def dead_letters(connection: Connection) -> list[DeadLetters]:
     """Return the waiting dead letters by their reasons, the most frequent first."""
+    oldest, one = func.min(DEAD_LETTER.c.received_at).label("oldest"), func.min(DEAD_LETTER.c.id).label("one")
     query = (
-        select(DEAD_LETTER.c.reason, func.count().label("number"), func.min(DEAD_LETTER.c.received_at).label("oldest"))
+        select(DEAD_LETTER.c.reason, func.count().label("number"), oldest, one)
         .where(DEAD_LETTER.c.settled_at.is_(None))
         .group_by(DEAD_LETTER.c.reason)
     )
     found = connection.execute(query.order_by(func.count().desc(), DEAD_LETTER.c.reason))
-    return [DeadLetters(row.reason, row.number, row.oldest) for row in found]
+    return [DeadLetters(row.reason, row.number, row.oldest, row.one) for row in found]
 
 
 def failing_fetches(connection: Connection, failures: int) -> Backlog:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id
 from schemas.messages import Cancellation, Message, OrderRef, found_order_message
+from schemas.origin import UNKNOWN, Origin
 from schemas.trace import Trace
 from worker.database.batches import insert_new, is_one_of
 from worker.database.outbox import add_once
@@ -28,6 +29,8 @@ class DeadLetter:
     """The stream id or message id. It is the same when the message is read again, so the letter is stored only once."""
     has_fields: bool = False
     """True if `raw` is a JSON object with all fields of the stream entry; False if it is the entry's field `event`."""
+    origin: Origin = UNKNOWN
+    """What could still be read. It is published with the fault, and not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +169,18 @@ def save_dead_letters(connection: Connection, letters: Iterable[DeadLetter], now
             "settled_at": None,
         }
         if insert_new(connection, DEAD_LETTER, [row], "id"):
-            data = OrderEvent(dead_letter_id=key, reason=letter.reason)
-            add_once(connection, EventType.QUARANTINED, key, key, data, now)
+            add_once(connection, EventType.QUARANTINED, key, key, _quarantined(key, letter), now, letter.origin.trace)
+
+
+def _quarantined(key: str, letter: DeadLetter) -> OrderEvent:
+    origin = letter.origin
+    return OrderEvent(
+        order_id=origin.order_id,
+        order_source=origin.source,
+        message_id=origin.message_id,
+        dead_letter_id=key,
+        reason=letter.reason,
+    )
 
 
 def dead_letters(connection: Connection, limit: int) -> list[RowMapping]:

@@ -128,6 +128,8 @@ class Trouble:
     store_id: str | None = None
     subject: str | None = None
     """What the cause is about, if it is no order, account or store: a carrier status, the reason of dead letters."""
+    letter_id: str | None = None
+    """One of the dead letters that the cause is about."""
     deadline: datetime | None = None
     """The earliest deadline of the orders."""
     since: datetime | None = None

@@ -27,8 +27,9 @@ HEAD = """\
 # everything else is in order-sync.toml. Keep this file out of version control.
 """
 AT_THE_SANDBOX = """
-# These accounts are at the sandbox, which simulates the carriers: `order-sync sandbox`. For real couriers, remove every
-# BASE_URL, replace the credentials with your own, and set PUBLIC_URL to the address at which carriers reach you.
+# These accounts are at the sandbox, which simulates the carriers within seconds: `order-sync sandbox`. For real
+# couriers, remove every BASE_URL and POLL_INTERVAL, replace the credentials with your own, and set PUBLIC_URL to the
+# address at which carriers reach you.
 ORDER_SYNC_PUBLIC_URL=http://127.0.0.1:8000
 """
 
@@ -91,7 +92,8 @@ def _variables(chosen: Collection[str], database_url: str, *, sandbox: bool) -> 
     if sandbox:
         yield AT_THE_SANDBOX.rstrip()
     for kind in chosen:
-        values = sandbox_account(kind, SANDBOX) if sandbox else dict.fromkeys(_credentials(kind), "")
+        simulated = {**sandbox_account(kind, SANDBOX), "poll_interval": "1"}
+        values = simulated if sandbox else dict.fromkeys(_credentials(kind), "")
         yield ""
         for name, value in values.items():
             yield _line(_variable(kind, name), value, KINDS[kind].account_type.model_fields[name])

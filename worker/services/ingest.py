@@ -12,6 +12,7 @@ from schemas.json_reader import MalformedError
 from schemas.messages import Cancellation, Message, read_fields, read_message
 from schemas.order import DeliveryType, Order, fingerprint
 from schemas.ordering import INBOUND, ProjectDefaults, reaction_to
+from schemas.origin import read_origin
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
 from worker import log, tracing
@@ -256,7 +257,8 @@ def _read(document: Document, defaults: ProjectDefaults) -> Message:
 
 def _dead_letter(document: Document, reason: str, identity: str) -> DeadLetter:
     raw = document if isinstance(document, bytes) else dump_fields(document)
-    return DeadLetter(raw, reason, identity, has_fields=not isinstance(document, bytes))
+    has_fields = not isinstance(document, bytes)
+    return DeadLetter(raw, reason, identity, has_fields, read_origin(document))
 
 
 def _letter_of(entry: Entry) -> DeadLetter:

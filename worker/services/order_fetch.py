@@ -9,6 +9,7 @@ from schemas.json_reader import MalformedError
 from schemas.messages import Message
 from schemas.ordering import read_order
 from schemas.ordering_times import read_time_placed
+from schemas.origin import Origin
 from worker import log
 from worker.clock import Clock
 from worker.database import accounts, inbox
@@ -144,7 +145,9 @@ class OrderFetch:
             "data": {"order_id": fetch.order_id},
             **(asdict(fetch.trace) if fetch.trace else {}),
         }
-        letter = DeadLetter(json.dumps(document).encode(), reason, f"{fetch.source}/{fetch.message_id}")
+        origin = Origin(fetch.source, fetch.message_id, fetch.order_id, fetch.trace)
+        identity = f"{fetch.source}/{fetch.message_id}"
+        letter = DeadLetter(json.dumps(document).encode(), reason, identity, origin=origin)
         self.ingest.dead_letter_fetch(fetch.source, fetch.message_id, letter)
         return Fetched(fetch.order_id, f"a dead letter: {reason}", "dead letter")
 

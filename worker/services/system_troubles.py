@@ -153,6 +153,7 @@ def _dead_letters(letters: DeadLetters) -> Trouble:
         title=f"{counted(letters.count, 'message', 'messages')} could not be read",
         explanation=f"The reason is: {letters.reason}. An order in such a message gets no courier.",
         subject=letters.reason,
+        letter_id=letters.one_id,
         since=letters.oldest,
         actions=(Action.REPLAY, Action.DISCARD),
     )

@@ -56,11 +56,10 @@ class Timelines:
     def of(self, delivery: Delivery) -> list[Entry]:
         """Return the entries of a delivery, oldest first, in the zone of its store.
 
-        The zone is UTC if the store is unknown. Calls are kept only for a while (`ORDER_SYNC_KEEP_CALLS_DAYS`).
+        Calls are kept only for a while (`ORDER_SYNC_KEEP_CALLS_DAYS`).
         """
         read, attempts = self.database.read, {each.id: each.number for each in delivery.attempts}
-        store = delivery.store or self.file_shops.get(delivery.order.store_id)
-        zone = ZoneInfo(str(store.timezone)) if store else ZoneInfo("UTC")
+        zone = self.zone_of(delivery)
         messages = read(inbox.messages_about, delivery.source, delivery.order.order_id)
         calls = read(carrier_calls.of_attempts, list(attempts))
         published = (json.loads(body) for _, body in read(outbox.events, keys=[delivery.id]))
@@ -73,6 +72,11 @@ class Timelines:
         ]
         ordered = sorted(found, key=lambda each: (each.at, ORDER.index(each.kind)))
         return [Entry(each.at.astimezone(zone), each.kind, each.text, each.detail, each.trouble) for each in ordered]
+
+    def zone_of(self, delivery: Delivery) -> ZoneInfo:
+        """Return the time zone of a delivery's store, and UTC if the store is unknown."""
+        store = delivery.store or self.file_shops.get(delivery.order.store_id)
+        return ZoneInfo(str(store.timezone)) if store else ZoneInfo("UTC")
 
 
 def _call(call: RecordedCall, attempts: Mapping[int, int]) -> Entry:
