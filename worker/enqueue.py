@@ -97,7 +97,7 @@ class TaskQueue:
     """The orders of the last tasks, for Flower: a task that waited for a slot is sent again by its delivery ids."""
 
     def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:
-        """Send wake-up tasks. If the broker is unreachable, only log that the tasks are lost.
+        """Send wake-up tasks. If the broker is unreachable, only log it: the next sweep replaces them.
 
         Flower shows the id of an order that `orders` has or had lately, and otherwise the id of the delivery.
         If the relay is running in this process, another run is requested, and no task is sent for the relay.
@@ -112,7 +112,7 @@ class TaskQueue:
                     shadow, argsrepr = shown_name(name, arguments), shown_arguments(arguments, self.orders)
                     self.app.send_task(name, args=arguments, shadow=shadow, argsrepr=argsrepr, producer=producer)
         except (OperationalError, OSError) as error:
-            logger.warning("task.lost", error=type(error).__name__, count=len(wanted))
+            logger.warning("task.left_to_sweep", error=type(error).__name__, count=len(wanted))
 
     def enqueue_next_steps(self, changed: Iterable[Delivery], now: datetime, *, events: bool = False) -> None:
         """Send the tasks that are due after a change: the next steps of the changed deliveries, and the relay.

@@ -318,6 +318,9 @@ def test_without_the_database_the_answer_is_to_try_again(platform: Platform, tmp
     working, empty = platform.database, Database(f"sqlite:///{tmp_path}/empty.db")
     platform.edge.rebuild(database=empty)
     answers = [platform.place(order()), platform.cancel(), platform.state()]
+    headers = {"Authorization": f"Bearer {KEY}"}
+    reply = platform.edge.run(platform.edge.send("GET", "/deliveries/2011", b"", headers))
+    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
     platform.edge.rebuild(database=working)
     empty.close()
     assert (answers, platform.place(order())) == ([LATER] * 3, ACCEPTED)

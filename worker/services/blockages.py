@@ -77,7 +77,8 @@ def _account_paused(name: str, pause: Pause) -> Trouble:
         title=f"{name} is paused by an operator" if by_operator else f"{name} refuses our credentials",
         explanation=f"The account is not called{_because(pause)}."
         if by_operator
-        else f"The account is paused{_because(pause)}. It is tried again every {PROBE_SECONDS / 60:.0f} minutes.",
+        else f"The account is paused{_because(pause)}. Correct its credentials, restart the processes, then resume it. "
+        f"It is also tried again every {PROBE_SECONDS / 60:.0f} minutes.",
         account=name,
         since=pause.since,
         actions=(Action.RESUME,),
