@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,27 @@ def test_a_database_without_tables_is_reported_in_one_line_with_advice(command_l
     assert result.err == (
         "order-sync: OperationalError: (sqlite3.OperationalError) no such table: delivery "
         "(check ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`; --debug shows the traceback)\n"
+    )
+
+
+def test_an_upgrade_without_rights_says_whose_rights_it_needs(command_line: CommandLine, postgres_url: str) -> None:
+    command_line.set(DATABASE_URL=f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-c%20role%3Dpg_monitor")
+    result = command_line("db", "upgrade")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert "permission denied" in result.err
+    assert result.err.endswith("(run it as the owner of the tables)\n")
+
+
+def test_up_refuses_the_address_of_the_redis_of_an_earlier_up(command_line: CommandLine) -> None:
+    Path("var/redis").mkdir(parents=True)
+    Path("var/redis/redis.conf").write_text('port "7777"\nrequirepass "s3cret"\n')
+    command_line.set(REDIS_URL="redis://default:s3cret@127.0.0.1:7777/0")
+    result = command_line("up")
+    assert result.code == 2
+    assert result.err == (
+        "order-sync: the settings cannot work:\n"
+        "ORDER_SYNC_REDIS_URL is the address of an earlier `up` (var/settings.sh), which starts its Redis itself: "
+        "unset it\n",
     )
 
 
