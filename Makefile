@@ -23,10 +23,10 @@ demo: $(READY) ## run everything on this machine with simulated carriers; KEEP=1
 up: $(READY) ## run everything on this machine for real use; Ctrl-C stops it
 	@$(UNTIL_CTRL_C) $(BIN)/order-sync up $(OR_ENDED)
 
-test: $(READY) ## run the tests
-	@$(BIN)/pytest -n auto --dist worksteal -q
+test: $(READY) ## run the tests, except the long ones, in less than three minutes
+	@$(BIN)/pytest -n auto --dist worksteal -q -m "not long"
 
-check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
+check: $(READY) ## check formatting, lint, imports, types and all tests, as CI does
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

@@ -146,6 +146,7 @@ def test_a_table_stays_scrolled_when_something_changes(desk: Desk) -> None:
     assert table.evaluate("(each) => each.scrollLeft") == 100
 
 
+@pytest.mark.long
 def test_every_page_is_accessible_and_the_keyboard_reaches_everything_in_order_with_visible_focus(desk: Desk) -> None:
     seen = set()
     for kind in every_page(desk.page, desk.origin):

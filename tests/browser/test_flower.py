@@ -73,6 +73,7 @@ def desk(page: Page, sandbox: str, sqlite_url: str, tmp_path: Path) -> Iterator[
             machine.close()
 
 
+@pytest.mark.long
 def test_flower_shows_each_failed_booking_in_red_with_its_order_and_reason_also_after_a_restart(desk: Desk) -> None:
     now = datetime.now(UTC)
     desk.machine.store.write(accounts.pause, "cervo", "operator", "x", now)

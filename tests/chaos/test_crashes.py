@@ -50,6 +50,7 @@ def recovered(scenario: Scenario) -> bool:
     return scenario.journal_empty() and scenario.settled()
 
 
+@pytest.mark.long
 @pytest.mark.fault("F-01", "F-02", "F-03", "F-04", "F-05", "F-06", "F-07", "F-10", "F-54", "F-65")
 @pytest.mark.quirk("X-03", "X-08")
 def test_a_worker_that_is_killed_at_any_point_leaves_each_order_one_courier_and_the_bus_whole(

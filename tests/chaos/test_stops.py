@@ -13,6 +13,7 @@ AFTER = Case("stopped before the first byte", injection_points.SENDING, frozense
 ENDED = Case("asked to end during the creates", fault="slow", delay=1.0, signal=signal.SIGTERM)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F-08")
 def test_a_worker_that_stood_still_past_its_lease_sends_nothing_any_more(build_scenarios: BuildScenarios) -> None:
     (scenario,) = build_scenarios(BEFORE)
@@ -25,6 +26,7 @@ def test_a_worker_that_stood_still_past_its_lease_sends_nothing_any_more(build_s
     assert scenario.result() == scenario.case.expected
 
 
+@pytest.mark.long
 @pytest.mark.fault("F-09")
 def test_a_courier_that_came_too_late_is_announced_and_called_off(build_scenarios: BuildScenarios) -> None:
     (scenario,) = build_scenarios(AFTER)

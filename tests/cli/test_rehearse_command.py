@@ -12,6 +12,7 @@ DAY = ("--since", "2026-11-21T16:00:00Z", "--until", "2026-11-21T18:00:00Z")
 """A time span with the order of the fixture."""
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("delivery")
 def test_the_orders_of_a_time_span_are_rehearsed_and_the_report_is_written(
     command_line: CommandLine, container: Container, tmp_path: Path

@@ -149,6 +149,7 @@ def test_the_end_of_a_connection_is_transient_and_the_next_call_has_a_new_one(
     EVERYTHING[name](database)
 
 
+@pytest.mark.long
 def test_every_order_has_one_courier_while_the_database_ends_connections_now_and_then(
     tmp_path: Path, postgres_url: str
 ) -> None:

@@ -34,6 +34,7 @@ def pooled(request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path) ->
         yield database
 
 
+@pytest.mark.long
 @pytest.mark.fault("F-85")
 def test_every_kind_of_work_goes_through_a_pooler(pooled: Database) -> None:
     pooled.upgrade()

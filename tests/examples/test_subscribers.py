@@ -45,6 +45,7 @@ def events_of_all_deliveries(first: int, last: int) -> list[OutgoingEvent]:
     return [event(f"delivery-{number}", sequence) for sequence in range(first, last + 1) for number in range(30)]
 
 
+@pytest.mark.long
 @pytest.mark.fault("F-83")
 def test_readers_that_are_killed_while_they_handle_events_lose_none_and_keep_their_order(
     subscription: Subscription,

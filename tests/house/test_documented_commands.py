@@ -254,6 +254,7 @@ def test_every_block_runs_or_has_a_reason() -> None:
     assert other <= RUN_ELSEWHERE.keys() | NOT_RUN.keys(), "only blocks in `sh` run by themselves"
 
 
+@pytest.mark.long
 def test_the_tutorial_works_and_so_does_every_other_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

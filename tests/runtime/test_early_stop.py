@@ -52,7 +52,8 @@ def test_at_the_first_signal_a_worker_hands_over_and_goes_on_with_its_calls(
     relay, database = simulation.container.queue.relay, simulation.container.database
     simulation.container.worker_heartbeats.record(process_name())
     with handlers() as seen:
-        early_stop.install(SimpleNamespace(controller=SimpleNamespace(steps=[notifier, sweeper])))
+        controller = SimpleNamespace(steps=[notifier, sweeper], app=simulation.app)
+        early_stop.install(SimpleNamespace(controller=controller))
         signal.raise_signal(number)
         assert stopped.stopped.wait(10)
         while database.read(last_seen):
@@ -63,3 +64,19 @@ def test_at_the_first_signal_a_worker_hands_over_and_goes_on_with_its_calls(
     for thread in threading.enumerate():
         if thread.name in {"notifier", "sweeper"}:
             thread.join(10)
+
+
+@pytest.mark.fault("F-11")
+def test_a_soft_shutdown_ends_when_the_tasks_have_ended_and_waits_no_longer_than_it_may() -> None:
+    running, pauses = {"create", "read"}, list[float]()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        running.discard("read" if len(pauses) == 1 else "create")
+
+    early_stop.wait_for_tasks(running, 50, pause)
+    early_stop.wait_for_tasks(running, 50, pause)
+    assert (pauses, running) == ([0.1, 0.1], set())
+    hanging = list[float]()
+    early_stop.wait_for_tasks({"hangs"}, 0.5, hanging.append)
+    assert hanging == [0.1] * 5

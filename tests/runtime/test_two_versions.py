@@ -92,6 +92,7 @@ def machine(tmp_path: Path, postgres_server: str) -> Iterator[Upgrade]:
         made.close()
 
 
+@pytest.mark.long
 @pytest.mark.fault("F-11", "F-60", "F-88")
 def test_two_versions_share_the_work_and_the_older_one_goes_on_alone_after_a_roll_back(
     machine: Upgrade, tmp_path: Path

@@ -75,6 +75,7 @@ def attempts(machine: Machine) -> list[tuple[str, str]]:
     return sorted((attempt.carrier, attempt.ref or "") for delivery in found for attempt in delivery.attempts)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F-93")
 def test_without_redis_orders_get_their_couriers_are_followed_and_raise_alarms(machine: Machine, sandbox: str) -> None:
     now = datetime.now(UTC)

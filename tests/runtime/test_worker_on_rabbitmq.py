@@ -115,6 +115,7 @@ def out_of_memory(machine: RabbitMachine) -> None:
     machine.node.control("set_vm_memory_high_watermark", "0.4")
 
 
+@pytest.mark.long
 def test_whatever_happens_to_rabbitmq_orders_come_in_and_events_come_out(machine: RabbitMachine) -> None:
     sent = send_order_task(machine)
     for failure in (kill, cut, out_of_memory):

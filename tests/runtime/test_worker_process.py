@@ -111,6 +111,7 @@ def full(machine: Machine) -> None:
     machine.redis.config_set("maxmemory", 0)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F-12", "F-13", "F-14", "F-15", "F-17", "F-18")
 @pytest.mark.parametrize("failure", [kill, flush, freeze, half_open, read_only, full])
 def test_whatever_happens_to_redis_orders_come_in_and_events_come_out(

@@ -1,23 +1,35 @@
 """Lets other workers take over as soon as a worker is asked to stop, while its own calls still run.
 
-Celery stops the worker's threads only afterwards. With REMAP_SIGTERM, it sleeps in its signal handler until then.
+Celery stops the worker's threads only afterwards. With REMAP_SIGTERM, it sleeps in its signal handler until then: as
+long as the soft shutdown may take, even if every call ends at once. Here, it sleeps only until the calls have ended.
 """
 
 import signal
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any
 
+from celery.worker import state
+
+from worker import log
 from worker.container import container
 from worker.runtime.steps import Notifier, OrdersReader, Sweeper
 
+logger = log.get(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGQUIT)
+LOOK_SECONDS = 0.1
+"""Seconds between two looks at the running tasks."""
 
 
 def install(sender: Any = None, **_: Any) -> None:
     """Hand over at the first signal to stop, before Celery's own handler; `sender` is the consumer that is ready."""
+    controller = sender.controller
+    seconds = controller.app.conf.worker_soft_shutdown_timeout
+    controller.wait_for_soft_shutdown = partial(wait_for_tasks, state.active_requests, seconds)
     for number in SIGNALS:
-        _wrap(number, sender.controller.steps)
+        _wrap(number, controller.steps)
 
 
 def _wrap(number: int, steps: Iterable[Any]) -> None:
@@ -43,3 +55,13 @@ def hand_over(steps: Iterable[Any]) -> None:
             step.stop_soon()
         elif isinstance(step, Sweeper):
             step.say_goodbye()
+
+
+def wait_for_tasks(running: Collection[Any], seconds: float, pause: Callable[[float], object] = time.sleep) -> None:
+    """Return when no task runs any more, at the latest after that many seconds."""
+    if running:
+        logger.info("worker.waits_for_tasks", tasks=len(running), at_most=seconds)
+    left = round(seconds / LOOK_SECONDS)
+    while running and left > 0:
+        pause(LOOK_SECONDS)
+        left -= 1
