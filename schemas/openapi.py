@@ -55,6 +55,7 @@ ANSWERS: dict[str, dict[int, str]] = {
 REFERENCE = "#/components/schemas/{model}"
 CANCEL_REQUEST = "CancelRequest"
 SUCCESSES = {200, 202}
+RETRY_AFTER = {"description": "Seconds until the next try", "schema": {"type": "integer"}}
 MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (Order, "validation"),
     (OrderRef, "validation"),
@@ -253,7 +254,8 @@ def _responses(path: str, success: dict[str, Any]) -> dict[str, Any]:
 
 def _problem(status: int) -> dict[str, Any]:
     example = problem(status, DETAILS[status]).model_dump()
-    return {"content": {"application/problem+json": {"schema": _ref(Problem), "example": example}}}
+    headers = {"headers": {"Retry-After": RETRY_AFTER}} if status in {429, 503} else {}
+    return {**headers, "content": {"application/problem+json": {"schema": _ref(Problem), "example": example}}}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:

@@ -133,7 +133,7 @@ class Unreachable(Celery):
 def test_an_unreachable_broker_is_only_logged() -> None:
     with Unreachable() as app, capture_logs() as logged:
         TaskQueue(app).send([publish_task(), ("orders.fetch", [])])
-    assert logged == [{"event": "task.lost", "error": "OperationalError", "count": 2, "log_level": "warning"}]
+    assert logged == [{"event": "task.left_to_sweep", "error": "OperationalError", "count": 2, "log_level": "warning"}]
 
 
 def book(account: str, *ids: object) -> WakeUp:

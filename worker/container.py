@@ -556,7 +556,9 @@ class Container:
     @cached_property
     def restoration(self) -> Restoration:
         """The service that makes a restored database continue beside a newer bus."""
-        return Restoration(self.database, self.bus, self.lost_commits, self.ingest, self.operations, self.relay)
+        return Restoration(
+            self.database, self.bus, self.lost_commits, self.ingest, self.operations, self.relay, self.clock
+        )
 
     @cached_property
     def worker_heartbeats(self) -> WorkerHeartbeats:

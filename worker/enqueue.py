@@ -96,8 +96,8 @@ class TaskQueue:
     orders: LRUCache[str, str] = field(default_factory=lambda: LRUCache(limit=MAX_ORDERS))
     """The orders of the last tasks, for Flower: a task that waited for a slot is sent again by its delivery ids."""
 
-    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:
-        """Send wake-up tasks. If the broker is unreachable, only log that the tasks are lost.
+    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> bool:
+        """Send wake-up tasks. If the broker is unreachable, log it and return False: the next sweep replaces them.
 
         Flower shows the id of an order that `orders` has or had lately, and otherwise the id of the delivery.
         If the relay is running in this process, another run is requested, and no task is sent for the relay.
@@ -105,19 +105,22 @@ class TaskQueue:
         self.orders.update(orders)
         wanted = [task for task in tasks if task != publish_task() or not self.relay.request()]
         if not wanted:
-            return
+            return True
         try:
             with self.app.producer_or_acquire() as producer:
                 for name, arguments in wanted:
                     shadow, argsrepr = shown_name(name, arguments), shown_arguments(arguments, self.orders)
                     self.app.send_task(name, args=arguments, shadow=shadow, argsrepr=argsrepr, producer=producer)
         except (OperationalError, OSError) as error:
-            logger.warning("task.lost", error=type(error).__name__, count=len(wanted))
+            logger.warning("task.left_to_sweep", error=type(error).__name__, count=len(wanted))
+            return False
+        return True
 
-    def enqueue_next_steps(self, changed: Iterable[Delivery], now: datetime, *, events: bool = False) -> None:
+    def enqueue_next_steps(self, changed: Iterable[Delivery], now: datetime, *, events: bool = False) -> bool:
         """Send the tasks that are due after a change: the next steps of the changed deliveries, and the relay.
 
-        If no delivery was changed, the relay's task is sent only if `events` is true.
+        If no delivery was changed, the relay's task is sent only if `events` is true. Return False if nothing was sent
+        because the broker is unreachable.
         """
         due: dict[tuple[Step, str], list[str]] = {}
         orders: dict[str, str] = {}
@@ -128,7 +131,7 @@ class TaskQueue:
                 due.setdefault((step, account), []).append(delivery.id)
                 orders[delivery.id] = delivery.order.order_id
         tasks = [task for (step, account), ids in due.items() for task in step_tasks(step, account, ids)]
-        self.send([*tasks, publish_task()] if events else tasks, orders)
+        return self.send([*tasks, publish_task()] if events else tasks, orders)
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many tasks wait in each queue. Raises OperationalError when the broker is unreachable."""

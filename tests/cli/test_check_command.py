@@ -328,7 +328,8 @@ def test_a_check_names_the_credentials_that_a_carrier_does_not_accept(command_li
     )
     lines = [line for line in command_line("check").lines if "carrier" in line]
     assert lines == [
-        f"FAIL  carrier {name}: {fault}: look at the credentials ORDER_SYNC_CARRIERS__{name.upper()}__..."
+        f"FAIL  carrier {name}: {fault}: look at the credentials ORDER_SYNC_CARRIERS__{name.upper()}__... or "
+        f"`[carriers.{name}]` in order-sync.toml"
         for name, fault in {
             "borzo": "invalid_auth_token",
             "cervo": "HTTP 401: the token is not accepted",

@@ -64,6 +64,26 @@ def test_db_upgrade_creates_the_database(command_line: CommandLine) -> None:
     assert command_line("deliveries", "--json") == Result(0, "", "")
 
 
+def test_an_upgrade_without_rights_says_whose_rights_it_needs(command_line: CommandLine, postgres_url: str) -> None:
+    command_line.set(DATABASE_URL=f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-c%20role%3Dpg_monitor")
+    result = command_line("db", "upgrade")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert "permission denied" in result.err
+    assert result.err.endswith("(run it as the owner of the tables)\n")
+
+
+def test_up_refuses_the_address_of_the_redis_of_an_earlier_up(command_line: CommandLine) -> None:
+    Path("var/redis").mkdir(parents=True)
+    Path("var/redis/redis.conf").write_text('port "7777"\nrequirepass "s3cret"\n')
+    command_line.set(REDIS_URL="redis://default:s3cret@127.0.0.1:7777/0")
+    result = command_line("up")
+    assert result.code == 2
+    assert result.err.endswith(
+        "\nORDER_SYNC_REDIS_URL is the address of an earlier `up` (var/settings.sh), which starts its Redis itself: "
+        "unset it\n"
+    )
+
+
 def test_an_unavailable_redis_is_reported_in_one_line_with_advice(command_line: CommandLine) -> None:
     result = command_line("place", write_file("order.json", '{"order_id": "2011"}'))
     assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
@@ -87,7 +107,6 @@ def test_help_imports_no_heavy_library() -> None:
 
 SERVERS = {"demo", "up", "sandbox", "web", "flower"}
 ALWAYS_JSON = {"sample-order"}
-SILENT = {"upgrade"}
 
 
 def test_every_command_with_a_result_writes_json() -> None:
@@ -95,7 +114,7 @@ def test_every_command_with_a_result_writes_json() -> None:
     without = {
         each.name for each in commands if "--json" not in {name for option in each.params for name in option.opts}
     }
-    assert without == SERVERS | ALWAYS_JSON | SILENT
+    assert without == SERVERS | ALWAYS_JSON
 
 
 def _commands(command: Any) -> Iterator[Any]:

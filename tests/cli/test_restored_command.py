@@ -34,15 +34,27 @@ def test_without_yes_it_shows_what_is_lost_and_changes_nothing(command_line: Com
 
 @pytest.mark.usefixtures("lost")
 def test_with_yes_creates_are_held_by_the_operator_and_what_is_left_is_one_document_each(
-    command_line: CommandLine, container: Container
+    command_line: CommandLine, container: Container, delivery: str
 ) -> None:
     (document,) = command_line("db", "restored", "--yes", "--json", "--by", "ann").documents
     assert document == {
+        "delivery_id": delivery, "time": document["time"], "read_again": False,
         "order_id": "2011", "status": "queued", "final": False, "carrier": None, "carrier_ref": None,
         "in_database": False, "courier_known": False, "to_do": "place it again",
     }  # fmt: skip
     held = container.database.read(accounts.paused)[accounts.EVERY_ACCOUNT]
     assert (held.by, held.because) == ("operator", "the database was restored from a backup")
+
+
+@pytest.mark.usefixtures("lost")
+def test_used_again_it_shows_what_is_to_do_and_changes_nothing(command_line: CommandLine) -> None:
+    command_line("db", "restored", "--yes", "--by", "ann")
+    result = command_line("db", "restored")
+    assert (result.code, [line.split() for line in result.out.splitlines()[1:]]) == (
+        0,
+        [["order", "to", "do"], ["2011", "place", "it", "again"]],
+    )
+    assert command_line("db", "restored", "--json").documents == [{"order_id": "2011", "to_do": "place it again"}]
 
 
 def test_a_database_that_lost_nothing_has_nothing_to_do(

@@ -43,6 +43,7 @@ def pgbouncer(url: str, folder: Path, **settings: str) -> Iterator[str]:
     lines += ["[pgbouncer]", *(f"{name} = {value}" for name, value in options.items())]
     configuration = folder / "pgbouncer.ini"
     configuration.write_text("\n".join(lines))
+    configuration.chmod(0o644)  # the other user opens it again, whatever the umask is
     demoted: dict[str, Any] = {"user": "nobody"} if os.getuid() == 0 else {}  # PgBouncer refuses to run as root
     # From its standard input: the folder is closed to another user.
     command = [PGBOUNCER, "/dev/stdin"]

@@ -67,8 +67,9 @@ class SentTasks(TaskQueue):
 
     sent: list[WakeUp] = field(default_factory=list)
 
-    def send(self, tasks: Iterable[WakeUp], _orders: OrderIds = NO_ORDER_IDS) -> None:
+    def send(self, tasks: Iterable[WakeUp], _orders: OrderIds = NO_ORDER_IDS) -> bool:
         self.sent.extend(tasks)
+        return True
 
 
 def updates(database: Database) -> Updates:

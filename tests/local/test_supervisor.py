@@ -17,6 +17,7 @@ from worker.local.supervisor import (
     STABLE_SECONDS,
     Process,
     Supervisor,
+    earlier_url,
     free_port,
     lock_file,
     read_tail,
@@ -297,3 +298,11 @@ def test_a_process_whose_log_cannot_be_written_goes_on() -> None:
     with Path("/dev/full").open("ab") as full:
         done = subprocess.run([sys.executable, "-c", script], stderr=full, stdout=subprocess.PIPE, check=False)
     assert done.stdout == b"7\n"
+
+
+def test_the_embedded_server_keeps_its_address_when_it_is_started_again(tmp_path: Path) -> None:
+    urls = []
+    for _ in range(2):
+        with Supervisor(dict(os.environ), tmp_path / "log") as supervisor:
+            urls.append(start_redis(supervisor, tmp_path / "redis"))
+    assert urls == [earlier_url(tmp_path / "redis")] * 2

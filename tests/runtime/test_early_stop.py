@@ -12,7 +12,8 @@ import pytest
 from tests.runtime.test_steps import Waiting
 from tests.services.simulation import Simulation
 from worker.runtime import early_stop
-from worker.runtime.steps import Notifier, Sweeper, ThreadStep
+from worker.runtime.steps import Notifier, Sweeper, ThreadStep, process_name
+from worker.services.worker_heartbeats import last_seen
 
 
 @pytest.fixture
@@ -48,12 +49,15 @@ def test_at_the_first_signal_a_worker_hands_over_and_goes_on_with_its_calls(
     simulation: Simulation, number: signal.Signals
 ) -> None:
     (notifier, stopped), (sweeper, goes_on) = running(Notifier), running(Sweeper)
-    relay = simulation.container.queue.relay
+    relay, database = simulation.container.queue.relay, simulation.container.database
+    simulation.container.worker_heartbeats.record(process_name())
     with handlers() as seen:
         controller = SimpleNamespace(steps=[notifier, sweeper], app=simulation.app)
         early_stop.install(SimpleNamespace(controller=controller))
         signal.raise_signal(number)
         assert stopped.stopped.wait(10)
+        while database.read(last_seen):
+            stopped.stopped.wait(10)
     assert (seen, relay.stopped, goes_on.stopped.is_set()) == ([number], True, False)
     for loop in (stopped, goes_on):
         loop.stop()

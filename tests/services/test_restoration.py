@@ -9,8 +9,9 @@ from tests.services.test_lost_commits import failover as failover  # noqa: PLC04
 from worker.bus.port import EXAMINED
 from worker.domain.operator import Operator
 from worker.services.restoration import LostDelivery
+from worker.services.system_troubles import SystemTrouble
 
-ANN = Operator("ann", "restored")
+ANN = Operator("ann", "a disk failed")
 
 
 def restore_an_older_backup(failover: Failover) -> dict[str, str]:
@@ -49,12 +50,34 @@ def test_what_the_bus_knows_and_a_restored_database_does_not_is_listed(failover:
         "2011": (refs["2011"], False, False),
         "2012": (refs["2012"], True, False),
     }
-    assert {each.order_id: each.to_do.partition(",")[0] for each in found} == {
-        "2010": "nothing: its carrier is read",
-        "2011": f"cancel order {refs['2011']} of borzo there",
-        "2012": f"cancel order {refs['2012']} of borzo there",
-    }
+    assert [each.to_do for each in found] == [
+        f"will be read again from the stream: cancel order {refs['2011']} of borzo there, or `order-sync cancel 2011`",
+        f"cancel order {refs['2012']} of borzo there, or `order-sync cancel 2012`",
+        "nothing: its carrier is read",
+    ]
     assert holds(failover.simulation) == []
+
+
+@pytest.mark.fault("F-95")
+def test_an_order_that_is_no_longer_on_the_stream_is_not_placed_again_by_itself(failover: Failover) -> None:
+    refs = restore_an_older_backup(failover)
+    failover.simulation.redis.xtrim("orders", maxlen=0)
+    found = {each.order_id: each.to_do for each in failover.simulation.container.restoration.compare()}
+    assert found["2011"] == f"cancel order {refs['2011']} of borzo there, and place it again; or do neither"
+
+
+@pytest.mark.fault("F-95")
+def test_what_is_left_to_do_is_shown_until_creates_are_released(failover: Failover) -> None:
+    simulation, restoration = failover.simulation, failover.simulation.container.restoration
+    restore_an_older_backup(failover)
+    assert restoration.recorded() == []
+    left = restoration.apply(ANN)
+    assert restoration.recorded() == [(each.order_id, each.to_do) for each in left]
+    assert [order_id for order_id, _ in restoration.recorded()] == ["2011", "2012", "2010"]
+    (held,) = [each for each in simulation.container.troubles.find() if each.kind == SystemTrouble.CREATES_HELD]
+    assert "First work through the list, which `order-sync db restored` shows again." in held.explanation
+    release(simulation)
+    assert restoration.recorded() == []
 
 
 @pytest.mark.fault("F-95")
@@ -65,7 +88,7 @@ def test_a_restored_database_gets_the_messages_on_the_bus_again_and_sends_no_cre
     left = simulation.container.restoration.apply(ANN)
     until_read(simulation)
     assert [each.in_database for each in left] == [True] * 3
-    assert holds(simulation) == [("operator", "restored")]
+    assert holds(simulation) == [("operator", "the database was restored from a backup: a disk failed")]
     assert simulation.statuses("2011", "2012") == ["queued", "queued"]
     assert simulation.ledger() == creates
 

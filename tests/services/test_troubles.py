@@ -63,7 +63,10 @@ def test_a_rejected_token_is_one_trouble_with_the_orders_that_wait(simulation: S
         (Action.RESUME,),
     )
     assert found.title == "borzo refuses our credentials"
-    assert found.explanation.endswith("It is tried again every 5 minutes. 3 orders wait for a courier.")
+    assert found.explanation.endswith(
+        "Correct its credentials, restart the processes, then resume it. It is also tried again every 5 minutes. "
+        "3 orders wait for a courier."
+    )
     assert [each.order_id for each in found.orders] == ["1", "2", "3"]
     assert found.deadline == min(each.deadline for each in found.orders if each.deadline)
 

@@ -20,8 +20,9 @@ from schemas.ordering import NO_DEFAULTS
 from schemas.status import DeliveryStatus
 from tests.web.edge import NOW, Content, Edge
 from tests.web.test_web import dripping
-from worker.database import inbox, outbox
+from worker.database import due_work, inbox, outbox
 from worker.database.database import Database
+from worker.database.due_work import Limits
 from worker.database.search import Filter, search
 from worker.database.tables import DELIVERY as DELIVERY_TABLE
 from worker.database.tables import MESSAGE
@@ -117,6 +118,14 @@ def test_an_order_is_stored_before_it_is_answered_and_its_dispatch_begins_at_onc
     assert (platform.delivery().id, platform.delivery().carrier) == (DELIVERY, "deliverit")
     assert sorted(platform.edge.tasks()) == [("deliveries.book", ["deliverit", [DELIVERY]]), ("events.publish", [])]
     assert (platform.place(order(notes="another")), platform.state()[0]) == (CONFLICT, 200)
+
+
+@pytest.mark.fault("F-93")
+def test_without_a_broker_the_next_sweep_finds_a_new_order_and_waits_for_no_task(make_edge: Make) -> None:
+    platform = Platform(make_edge(BROKER_URL="", **KEYS))
+    platform.place(order())
+    claimed = platform.database.write(due_work.claim, NOW + timedelta(milliseconds=1), Limits(1, 1, 1))
+    assert [each.id for each in claimed.deliveries] == [DELIVERY]
 
 
 def test_an_order_has_the_same_effect_as_its_message_on_the_bus(platform: Platform) -> None:
@@ -318,6 +327,9 @@ def test_without_the_database_the_answer_is_to_try_again(platform: Platform, tmp
     working, empty = platform.database, Database(f"sqlite:///{tmp_path}/empty.db")
     platform.edge.rebuild(database=empty)
     answers = [platform.place(order()), platform.cancel(), platform.state()]
+    headers = {"Authorization": f"Bearer {KEY}"}
+    reply = platform.edge.run(platform.edge.send("GET", "/deliveries/2011", b"", headers))
+    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
     platform.edge.rebuild(database=working)
     empty.close()
     assert (answers, platform.place(order())) == ([LATER] * 3, ACCEPTED)

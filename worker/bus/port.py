@@ -144,8 +144,8 @@ class Bus(Protocol):
     def read_again(self) -> None:
         """Let the next reader read every message again that the server still has."""
 
-    def newest_orders(self, count: int) -> list[Entry]:
-        """Return the newest incoming messages, newest first, as far as the server can show them."""
+    def newest_orders(self, count: int | None) -> list[Entry]:
+        """Return the newest incoming messages, newest first, as far as the server can show them; None means all."""
 
     def trim(self, keep: int) -> dict[str, int]:
         """Remove what nobody needs except the newest `keep` events; return the number removed, by stream."""

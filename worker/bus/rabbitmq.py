@@ -103,7 +103,7 @@ class Bus:
     def read_again(self) -> None:
         """Do nothing: a message that was acknowledged is gone."""
 
-    def newest_orders(self, count: int) -> list[Entry]:  # noqa: ARG002 - the port's signature
+    def newest_orders(self, count: int | None) -> list[Entry]:  # noqa: ARG002 - the port's signature
         """Return nothing: a queue shows a message only to the reader that takes it."""
         return []
 

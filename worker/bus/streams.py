@@ -104,8 +104,11 @@ class Bus:
         if entries:
             self._redis.xack(self.orders, GROUP, *(entry.id for entry in entries))
 
-    def newest_orders(self, count: int) -> list[Entry]:
-        """Return the newest entries of the orders stream, newest first. Acknowledged ones are there until a trim."""
+    def newest_orders(self, count: int | None) -> list[Entry]:
+        """Return the newest entries of the orders stream, newest first; None means all.
+
+        Acknowledged entries are there until a trim.
+        """
         found: Any = self._redis.xrevrange(self.orders, count=count)
         return [_entry(each) for each in found]
 

@@ -214,7 +214,7 @@ def _probe(services: "Container", name: str) -> "CheckResult | str":
 def _advice_on_account(error: Unavailable, account: "CarrierAccount") -> str:
     settings = f"ORDER_SYNC_CARRIERS__{account.name.upper().replace('-', '_')}"
     if error.account:
-        return f"look at the credentials {settings}__..."
+        return f"look at the credentials {settings}__... or `[carriers.{account.name}]` in order-sync.toml"
     if urlsplit(account.base_url).hostname in LOOPBACK:
         return f"start `order-sync sandbox`, or remove {settings}__BASE_URL"
     return f"look at {settings}__BASE_URL ({account.base_url}), the DNS, the proxy and the firewall"

@@ -22,6 +22,7 @@ from worker.folders import make_private, write_private
 
 if TYPE_CHECKING:
     from worker.config.settings import Settings
+    from worker.database.database import Database
     from worker.local.supervisor import Supervisor
 
 CALL_GRACE_SECONDS = 15.0
@@ -31,6 +32,11 @@ Then `up` kills the worker.
 """
 UP_SETTINGS = Path("var/settings.sh")
 """The file with the addresses that `up` has chosen and the keys of the platforms, for other shells."""
+EMBEDDED_REDIS = Path("var/redis")
+"""The folder of the server that `up` starts."""
+EARLIER_URL = (
+    "ORDER_SYNC_REDIS_URL is the address of an earlier `up` (var/settings.sh), which starts its Redis itself: unset it"
+)
 NO_CARRIER = (
     "no carrier is configured: `order-sync init` writes settings to start with, or set ORDER_SYNC_CARRIERS__<NAME>__..."
 )
@@ -86,7 +92,7 @@ def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Keep everything
 def up() -> None:
     """Run everything on this machine: worker, beat, web, Flower, and Redis unless one is configured."""
     from worker.config.settings import REDIS_URL_FILE, load
-    from worker.local.supervisor import Supervisor
+    from worker.local.supervisor import Supervisor, earlier_url
 
     _stop_on_term()
     _keep_files_private()
@@ -94,6 +100,8 @@ def up() -> None:
     # An idle worker ends at once; a worker that makes a call ends after the call.
     grace = max((account.deadline for account in settings.accounts.values()), default=0) + CALL_GRACE_SECONDS
     with _lock("up"), Supervisor(dict(os.environ), Path("var/log"), grace=grace) as supervisor:
+        if settings.redis_url and settings.redis_url == earlier_url(EMBEDDED_REDIS):
+            raise SettingsError(EARLIER_URL)
         try:
             _up(supervisor, settings)
         except KeyboardInterrupt:
@@ -113,7 +121,7 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
 
     if not settings.accounts:
         raise SettingsError(NO_CARRIER)
-    url = settings.redis_url or start_redis(supervisor, Path("var/redis"))
+    url = settings.redis_url or start_redis(supervisor, EMBEDDED_REDIS)
     if not settings.redis_url:
         write_private(REDIS_URL_FILE, url)
     web, flower = _free_address(settings.web_address), _free_address(settings.flower_address)
@@ -225,6 +233,17 @@ def schema(folder: Path, *, as_json: bool = Json) -> None:
             write_json({"file": str(folder / name)})
 
 
+def _upgrade(opened: "Database") -> bool:
+    from worker.database.connection import is_refused
+
+    try:
+        return opened.upgrade()
+    except Exception as error:
+        if is_refused(error):
+            fail(f"{type(error).__name__}: {str(error).splitlines()[0]} (run it as the owner of the tables)")
+        raise
+
+
 @database.command()
 def upgrade(*, as_json: bool = Json) -> None:
     """Upgrade the database's schema to this version."""
@@ -232,7 +251,7 @@ def upgrade(*, as_json: bool = Json) -> None:
     from worker.database.database import Database
 
     with closing(Database(load().database_url)) as opened:
-        if not opened.upgrade():
+        if not _upgrade(opened):
             complain("a newer version has upgraded the database; this version works on it, and changes nothing")
         version = opened.version()
     report(f"the database is at version {version}", {"version": version}, as_json=as_json)

@@ -21,6 +21,8 @@ OPERATOR = "operator"
 KNOWN_STATUSES = frozenset(DeliveryStatus)
 EVERY_ACCOUNT = "*"
 """A name that means every account: `pause` with this name holds all creates, and `resume` ends the hold."""
+RESTORED = "the database was restored from a backup"
+"""Why all creates are held after a restore; the operator's own reason may follow."""
 RESUMED_STEPS = tuple(step.value for step in (Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
 """Steps that become due at once when their account is resumed. Look-ups of unknown outcomes keep their times."""
 

@@ -47,6 +47,8 @@ READING = "reading"
 UPGRADE_LOCK = 4_670_235
 """The advisory lock of an upgrade. The locks of orders are random numbers of 63 bits, so a collision is improbable."""
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
+NO_RIGHT = "42501"
+"""The SQLSTATE of a refused privilege."""
 READ_ONLY = "25006"
 """PostgreSQL's error code for a write to a read-only server, which can happen after a fail-over."""
 
@@ -142,6 +144,11 @@ def is_transient(error: Exception) -> bool:
         return True
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     return lost or getattr(getattr(error, "orig", None), "sqlstate", None) == READ_ONLY
+
+
+def is_refused(error: Exception) -> bool:
+    """Return whether the database refuses something to the role that is logged in."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == NO_RIGHT
 
 
 def without_limit(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """The record of what operators did. A row never changes."""
 
 from dataclasses import asdict
+from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
@@ -20,6 +21,12 @@ def of_delivery(connection: Connection, delivery_id: str) -> list[OperatorAction
     query = select(*_COLUMNS).where(OPERATOR_ACTION.c.delivery_id == delivery_id)
     rows = connection.execute(query.order_by(OPERATOR_ACTION.c.position)).mappings()
     return [OperatorAction(**row) for row in rows]
+
+
+def of_kind(connection: Connection, action: str, since: datetime) -> list[OperatorAction]:
+    """Return what operators did by one command since a time, oldest first."""
+    query = select(*_COLUMNS).where(OPERATOR_ACTION.c.action == action, OPERATOR_ACTION.c.at >= since)
+    return [OperatorAction(**row) for row in connection.execute(query.order_by(OPERATOR_ACTION.c.position)).mappings()]
 
 
 def newest(connection: Connection, limit: int) -> list[OperatorAction]:

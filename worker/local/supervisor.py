@@ -220,13 +220,15 @@ def embedded_server() -> str:
 
 
 def start_redis(supervisor: Supervisor, folder: Path) -> str:
-    """Start the embedded server on a free loopback port and return its URL, which contains a new password.
+    """Start the embedded server on a loopback port and return its URL, which contains its password.
 
-    The server persists everything and evicts nothing. Raises SettingsError if no embedded server is installed.
+    Both stay those of the last run, if its port is free, so that programs that use the URL go on. The server persists
+    everything and evicts nothing. Raises SettingsError if no embedded server is installed.
     """
     program = embedded_server()
     make_private(folder)
-    port, password = free_port(), secrets.token_urlsafe(24)
+    last = _last_options(folder)
+    port, password = free_port(int(last.get("port", 0))), last.get("requirepass") or secrets.token_urlsafe(24)
     options = {
         "port": port,
         "bind": "127.0.0.1",
@@ -241,9 +243,26 @@ def start_redis(supervisor: Supervisor, folder: Path) -> str:
     configuration = folder / "redis.conf"
     write_private(configuration, "".join(f'{key} "{value}"\n' for key, value in options.items()))
     supervisor.start("redis", [program, str(configuration)])
-    url = f"redis://default:{password}@127.0.0.1:{port}/0"  # redis-cli cannot log in without the name of the user
+    url = _url(port, password)
     wait_for(url)
     return url
+
+
+def earlier_url(folder: Path) -> str:
+    """Return the URL of the embedded server that was started last in a folder; empty if there was none."""
+    last = _last_options(folder)
+    return _url(last["port"], last["requirepass"]) if last else ""
+
+
+def _last_options(folder: Path) -> dict[str, str]:
+    with contextlib.suppress(OSError):
+        pairs = (line.split(" ", 1) for line in (folder / "redis.conf").read_text().splitlines())
+        return {key: value.strip('"') for key, value in pairs}
+    return {}
+
+
+def _url(port: int | str, password: str) -> str:
+    return f"redis://default:{password}@127.0.0.1:{port}/0"  # redis-cli cannot log in without the name of the user
 
 
 def write_variables(path: Path, variables: Mapping[str, str]) -> None:

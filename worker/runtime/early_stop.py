@@ -15,7 +15,7 @@ from celery.worker import state
 
 from worker import log
 from worker.container import container
-from worker.runtime.steps import Notifier, OrdersReader
+from worker.runtime.steps import Notifier, OrdersReader, Sweeper
 
 logger = log.get(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGQUIT)
@@ -45,11 +45,16 @@ def _wrap(number: int, steps: Iterable[Any]) -> None:
 
 
 def hand_over(steps: Iterable[Any]) -> None:
-    """Begin no more work that another worker can do: read no orders, publish no events, notify nobody."""
+    """Begin no more work that another worker can do: read no orders, publish no events, notify nobody.
+
+    The worker is no longer listed, because it did not vanish if it is killed during its last calls.
+    """
     container().queue.relay.stop()
     for step in steps:
         if isinstance(step, (OrdersReader, Notifier)):
             step.stop_soon()
+        elif isinstance(step, Sweeper):
+            step.say_goodbye()
 
 
 def wait_for_tasks(running: Collection[Any], seconds: float, pause: Callable[[float], object] = time.sleep) -> None:

@@ -191,6 +191,7 @@ class Sweeper(QuickStep):
 
     thread_name = "sweeper"
     join_seconds = 10.0
+    _leaves = False
 
     def build(self) -> Loop:
         """Return the loop that sweeps whenever the last sweep is too old."""
@@ -198,10 +199,16 @@ class Sweeper(QuickStep):
         self._queue = LocalQueue(services.app, services.settings.worker_concurrency)
 
         def work() -> None:
-            services.worker_heartbeats.record(worker)
+            if not self._leaves:
+                services.worker_heartbeats.record(worker)
             services.sweep.run_if_late(self._queue)
 
-        return Repeated(work, SWEEP_CHECK_SECONDS, "sweep.failed")
+        return Repeated(work, SWEEP_CHECK_SECONDS, "sweep.failed", lambda: services.worker_heartbeats.end(worker))
+
+    def say_goodbye(self) -> None:
+        """Count no longer as running, because a worker that is asked to stop may be killed while its last calls run."""
+        self._leaves = True
+        container().worker_heartbeats.end(process_name())
 
     def stop(self, parent: Any) -> None:
         """Stop sweeping, and hand over the tasks of earlier sweeps that have not begun."""
@@ -210,7 +217,6 @@ class Sweeper(QuickStep):
             services, dropped = container(), self._queue.close()
             with suppress(DatabaseError):  # otherwise, this work is due again when its leases end
                 services.sweep.hand_over(dropped)
-            services.worker_heartbeats.end(process_name())
 
 
 class Notifier(QuickStep):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.database.accounts import EVERY_ACCOUNT, OPERATOR, Pause
+from worker.database.accounts import EVERY_ACCOUNT, OPERATOR, RESTORED, Pause
 from worker.database.due_work import OldestStep
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Step
@@ -15,6 +15,9 @@ from worker.services.account_health import CALL_CLASSES, PROBE_SECONDS
 from worker.services.system_health import StoredState, SystemState
 from worker.services.system_troubles import STEP_OVERDUE, no_worker
 from worker.services.system_troubles import SystemTrouble as K
+
+RESTORED_FIRST = " First work through the list, which `order-sync db restored` shows again."
+"""What an operator does before the release of creates that are held since a restore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ def _creates_held(pause: Pause) -> Trouble:
         kind=K.CREATES_HELD,
         severity=Severity.SYSTEM,
         title="No order is sent to any carrier",
-        explanation=f"{by.capitalize()} holds all creates{_because(pause)}. Reads, cancels and callbacks go on.",
+        explanation=f"{by.capitalize()} holds all creates{_because(pause)}. Reads, cancels and callbacks go on."
+        f"{RESTORED_FIRST if pause.because.startswith(RESTORED) else ''}",
         since=pause.since,
         actions=(Action.RELEASE,),
     )
@@ -73,7 +77,8 @@ def _account_paused(name: str, pause: Pause) -> Trouble:
         title=f"{name} is paused by an operator" if by_operator else f"{name} refuses our credentials",
         explanation=f"The account is not called{_because(pause)}."
         if by_operator
-        else f"The account is paused{_because(pause)}. It is tried again every {PROBE_SECONDS / 60:.0f} minutes.",
+        else f"The account is paused{_because(pause)}. Correct its credentials, restart the processes, then resume it. "
+        f"It is also tried again every {PROBE_SECONDS / 60:.0f} minutes.",
         account=name,
         since=pause.since,
         actions=(Action.RESUME,),

@@ -11,7 +11,7 @@ from schemas.messages import Message
 from schemas.order import Order, fingerprint
 from worker import log
 from worker.clock import Clock
-from worker.database import deliveries, inbox, outbox
+from worker.database import deliveries, due_work, inbox, outbox
 from worker.database.connection import Connection
 from worker.database.database import Database
 from worker.domain.delivery import Change
@@ -45,8 +45,12 @@ class OrderRequests:
         return changes
 
     def follow_up(self, changes: Sequence[Change]) -> None:
-        """Send the wake-up tasks of stored changes. If they are lost, the sweep finds the work."""
-        self.updates.follow_up(changes, self.clock(), events=True)
+        """Send the wake-up tasks of stored changes. If the broker is unreachable, the next sweep finds the work."""
+        now = self.clock()
+        if not self.updates.follow_up(changes, now, events=True):
+            new = [each.delivery.id for each in changes if not each.delivery.attempts]
+            # The first lease of a new order is for its task, which was not sent.
+            self.database.write(due_work.release, new, now, now)
 
     def state(self, source: str, order_id: str) -> dict[str, Any] | None:
         """Return the `DeliveryState` of an order as JSON; None if the order has no delivery."""

@@ -49,7 +49,7 @@ OWN_SWEEP_SECONDS = 4.0
 class Queue(Protocol):
     """The queue into which a sweep sends tasks: the broker, or a queue within this process."""
 
-    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:
+    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> object:
         """Enqueue tasks. `orders` are shown in Flower."""
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:

@@ -48,16 +48,16 @@ class Updates:
 
         return self.apply([delivery_id], decide_once, now, update)
 
-    def follow_up(self, changes: Sequence[Change], now: datetime, *, events: bool = False) -> None:
+    def follow_up(self, changes: Sequence[Change], now: datetime, *, events: bool = False) -> bool:
         """Log committed changes, and enqueue the next steps and the relay.
 
-        Without any change, the relay is enqueued only if `events` is true.
+        Without any change, the relay is enqueued only if `events` is true. Return False if the broker is unreachable.
         """
         for change in changes:
             for each in change.passed_over:
                 about = {**log_fields(change.delivery), "account": each.carrier}
                 logger.info("carrier.passed_over", **about, reason=each.reason.value)
-        self.queue.enqueue_next_steps([change.delivery for change in changes], now, events=events)
+        return self.queue.enqueue_next_steps([change.delivery for change in changes], now, events=events)
 
 
 def log_fields(delivery: Delivery, attempt: Attempt | None = None) -> dict[str, str | int]:

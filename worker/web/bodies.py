@@ -65,7 +65,7 @@ class RequestBodies:
                 raise HTTPException(413, "too large", CLOSE)
             self._drop_largest()
             if body.dropped:
-                raise HTTPException(503, "try again later", CLOSE)
+                raise HTTPException(503, "try again later", {"Retry-After": "1", **CLOSE})
         body.complete = True
 
     def _drop_largest(self) -> None:

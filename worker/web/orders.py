@@ -57,6 +57,7 @@ REFUSALS: dict[type[Exception], int] = {
     ClientDisconnect: 503,  # nobody reads it, but it is counted
     DatabaseError: 503,
 }
+RETRY = {"Retry-After": "1"}
 T = TypeVar("T")
 Respond = Callable[[Request, str], Awaitable[Response]]
 """Answers a request of a source."""
@@ -176,7 +177,7 @@ def _refuse(error: Exception) -> Response:
         return refuse_request(status, *error.faults)
     if isinstance(error, (DatabaseError, ClientDisconnect)):
         logger.error("order.request_failed", error=type(error).__name__)
-        return refuse_request(status, "try again later")
+        return refuse_request(status, "try again later", headers=RETRY)
     return refuse_request(status, str(error))
 
 

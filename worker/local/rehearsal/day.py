@@ -58,9 +58,10 @@ class OwnQueue(TaskQueue):
 
     waiting: deque[WakeUp] = field(default_factory=deque)
 
-    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> None:  # noqa: ARG002 - for Flower
+    def send(self, tasks: Iterable[WakeUp], orders: OrderIds = NO_ORDER_IDS) -> bool:  # noqa: ARG002 - for Flower
         """Enqueue tasks."""
         self.waiting.extend(tasks)
+        return True
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many tasks wait in each queue: none, because every task runs at once."""
