@@ -27,7 +27,11 @@ START_SECONDS = 120.0
 def connected(url: str) -> Any:
     """Return an open connection. Raises OSError or AMQPError."""
     connection = amqp.Connection(**AmqpUrl.parse(url).options, connect_timeout=5)
-    connection.connect()
+    try:
+        connection.connect()
+    except BaseException:
+        connection.collect()  # py-amqp leaves the socket of a failed handshake open
+        raise
     connection.transport.sock.settimeout(10)
     return connection
 

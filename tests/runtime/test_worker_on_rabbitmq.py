@@ -116,6 +116,7 @@ def out_of_memory(machine: RabbitMachine) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # py-amqp's sockets to a killed server
 def test_whatever_happens_to_rabbitmq_orders_come_in_and_events_come_out(machine: RabbitMachine) -> None:
     sent = send_order_task(machine)
     for failure in (kill, cut, out_of_memory):
