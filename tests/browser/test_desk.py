@@ -20,6 +20,8 @@ from tests.browser.desk_server import make_troubles, serve_desk
 from tests.services.simulation import Simulation
 from worker.database import accounts, operator_actions
 
+pytestmark = pytest.mark.long
+
 DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True}
 TROUBLES = 6
 expect.set_options(timeout=PATIENCE)
@@ -146,7 +148,6 @@ def test_a_table_stays_scrolled_when_something_changes(desk: Desk) -> None:
     assert table.evaluate("(each) => each.scrollLeft") == 100
 
 
-@pytest.mark.long
 def test_every_page_is_accessible_and_the_keyboard_reaches_everything_in_order_with_visible_focus(desk: Desk) -> None:
     seen = set()
     for kind in every_page(desk.page, desk.origin):

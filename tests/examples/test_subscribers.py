@@ -19,6 +19,8 @@ from tests.tls import CERTIFICATE, tls_in_front_of
 from worker.database.outbox import event_row
 from worker.domain.delivery import OutgoingEvent
 
+pytestmark = pytest.mark.long
+
 NOW = datetime(2026, 11, 30, 18, 30, tzinfo=UTC)
 POSITIONS = count(1)
 
@@ -54,7 +56,6 @@ def events_of_all_deliveries(first: int, last: int) -> list[OutgoingEvent]:
     return [event(f"delivery-{number}", sequence) for sequence in range(first, last + 1) for number in range(30)]
 
 
-@pytest.mark.long
 @pytest.mark.fault("F-83")
 def test_readers_that_are_killed_while_they_handle_events_lose_none_and_keep_their_order(
     subscription: Subscription,

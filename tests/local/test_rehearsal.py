@@ -21,6 +21,8 @@ from worker.local.rehearsal.own_orders import own_orders, stores_of
 from worker.local.rehearsal.page import page
 from worker.web import create_web_app
 
+pytestmark = pytest.mark.long
+
 ORDERS = 20
 NOTHING_BROKEN: dict[str, list[str]] = {
     "orders_without_an_event": [],
@@ -77,7 +79,6 @@ def personal(order: Order) -> set[str]:
     return {order.customer.name, order.customer.phone[-8:], to.street, str(to.latitude), str(to.longitude)}
 
 
-@pytest.mark.long
 def test_no_file_of_a_rehearsal_has_anything_personal_of_the_orders_that_it_repeats(tmp_path: Path) -> None:
     real, work, output = tmp_path / "real", tmp_path / "work", tmp_path / "output"
     for folder in (real, work):
