@@ -34,7 +34,7 @@ async function answer(request) {
   }
   let event;
   try {
-    event = webhook.verify(Buffer.concat(parts), request.headers); // the bytes as they came, not a document written anew
+    event = webhook.verify(Buffer.concat(parts), request.headers); // the bytes as they came, not a document that was parsed and written again
   } catch {
     return 401;
   }

@@ -46,7 +46,9 @@ class Receiver(BaseHTTPRequestHandler):
     def status_of(self, body):
         """Verify and handle an event; return the status of the answer."""
         try:
-            event = WEBHOOK.verify(body, dict(self.headers))  # the bytes as they came, not a document written anew
+            event = WEBHOOK.verify(
+                body, dict(self.headers)
+            )  # the bytes as they came, not a document that was parsed and written again
         except (WebhookVerificationError, ValueError):
             return 401
         try:

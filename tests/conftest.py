@@ -33,7 +33,7 @@ from worker.bus import streams
 from worker.database.database import Database
 from worker.local.supervisor import free_port
 
-pytest_plugins = ("tests.http.misbehaving", "tests.web.edge", "tests.cli.sandbox_server")
+pytest_plugins = ("tests.bus.servers", "tests.http.misbehaving", "tests.web.edge", "tests.cli.sandbox_server")
 POSTGRES_VARIABLE, REDIS_VARIABLE = "ORDER_SYNC_TEST_POSTGRES_URL", "ORDER_SYNC_TEST_REDIS_URL"
 RABBITMQ_VARIABLE = "ORDER_SYNC_TEST_AMQP_URL"
 POSTGRES_URL, REDIS_URL = os.environ.get(POSTGRES_VARIABLE), os.environ.get(REDIS_VARIABLE)

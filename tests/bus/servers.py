@@ -1,9 +1,11 @@
 """The buses that the conformance suite runs against, each with names of its own on a real server."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import uuid4
+
+import pytest
 
 from tests.rabbitmq import connected
 from worker.bus import rabbitmq, streams
@@ -123,6 +125,14 @@ class RabbitServer:
             for name in names[1:]:
                 channel.exchange_delete(name)
         self.connection.close()
+
+
+@pytest.fixture
+def rabbit_server(rabbitmq_url: str) -> Iterator[RabbitServer]:
+    """Give a bus on RabbitMQ, whose queues and exchanges are deleted at the end."""
+    server = RabbitServer(rabbitmq_url)
+    yield server
+    server.remove()
 
 
 def documents(entries: Sequence[Entry]) -> list[bytes]:

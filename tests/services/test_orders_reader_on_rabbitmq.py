@@ -17,13 +17,6 @@ from worker.services.ingest import OrdersReader
 
 
 @pytest.fixture
-def server(rabbitmq_url: str) -> Iterator[RabbitServer]:
-    made = RabbitServer(rabbitmq_url)
-    yield made
-    made.remove()
-
-
-@pytest.fixture
 def harness(sqlite_url: str) -> Iterator[ReaderHarness]:
     database = Database(sqlite_url)
     yield ReaderHarness(database, fakeredis.FakeRedis())
@@ -31,8 +24,8 @@ def harness(sqlite_url: str) -> Iterator[ReaderHarness]:
 
 
 @pytest.fixture
-def reader(harness: ReaderHarness, server: RabbitServer) -> OrdersReader:
-    return OrdersReader(server.bus, harness.container.ingest, "tests")
+def reader(harness: ReaderHarness, rabbit_server: RabbitServer) -> OrdersReader:
+    return OrdersReader(rabbit_server.bus, harness.container.ingest, "tests")
 
 
 def read(reader: OrdersReader, count: int) -> None:
@@ -46,22 +39,24 @@ def letters(database: Database) -> list[tuple[bytes, str]]:
 
 
 def test_orders_are_stored_once_and_the_queue_is_empty_afterwards(
-    harness: ReaderHarness, server: RabbitServer, reader: OrdersReader
+    harness: ReaderHarness, rabbit_server: RabbitServer, reader: OrdersReader
 ) -> None:
     for document in (placed("1"), placed("2"), placed("1")):
-        server.bus.add_order(document)
+        rabbit_server.bus.add_order(document)
     read(reader, 3)
-    server.end(server.bus)
+    rabbit_server.end(rabbit_server.bus)
     assert reader.step(1) == 0
     stored = [events(harness.database, delivery_id("platform", order_id)) for order_id in ("1", "2")]
     assert [len(each) for each in stored] == [1, 1]
 
 
-def test_a_message_in_binary_mode_is_stored(harness: ReaderHarness, server: RabbitServer, reader: OrdersReader) -> None:
+def test_a_message_in_binary_mode_is_stored(
+    harness: ReaderHarness, rabbit_server: RabbitServer, reader: OrdersReader
+) -> None:
     headers = {"cloudEvents:specversion": "1.0", "cloudEvents:id": "m1", "cloudEvents:type": "order.cancelled"}
-    with server.connection.channel() as channel:
+    with rabbit_server.connection.channel() as channel:
         message: Any = amqp.Message('{"order_id": "2011"}', application_headers=headers)
-        channel.basic_publish(message, "", server.bus.orders)
+        channel.basic_publish(message, "", rabbit_server.bus.orders)
     read(reader, 1)
     assert letters(harness.database) == []
     found = harness.database.read(inbox.cancellations, [delivery_id("platform", "2011")])
@@ -69,11 +64,11 @@ def test_a_message_in_binary_mode_is_stored(harness: ReaderHarness, server: Rabb
 
 
 def test_an_unreadable_message_and_one_that_the_broker_gave_up_become_dead_letters(
-    harness: ReaderHarness, server: RabbitServer, reader: OrdersReader
+    harness: ReaderHarness, rabbit_server: RabbitServer, reader: OrdersReader
 ) -> None:
-    server.bus.add_order(b"\xff")
-    with server.connection.channel() as channel:
-        channel.basic_publish(amqp.Message(placed("3")), f"{server.bus.orders}.dead", "")
+    rabbit_server.bus.add_order(b"\xff")
+    with rabbit_server.connection.channel() as channel:
+        channel.basic_publish(amqp.Message(placed("3")), f"{rabbit_server.bus.orders}.dead", "")
     read(reader, 2)
     assert sorted(letters(harness.database)) == [
         (placed("3").encode(), "RabbitMQ gave it up: unknown"),

@@ -19,22 +19,15 @@ from worker.domain.delivery import OutgoingEvent
 
 
 @pytest.fixture
-def server(rabbitmq_url: str) -> Iterator[RabbitServer]:
-    made = RabbitServer(rabbitmq_url)
-    yield made
-    made.remove()
-
-
-@pytest.fixture
-def harness(sqlite_url: str, server: RabbitServer) -> Iterator[RelayHarness]:
+def harness(sqlite_url: str, rabbit_server: RabbitServer) -> Iterator[RelayHarness]:
     relays = RelayHarness(sqlite_url, EVENTS_KEEP="4")
-    relays.container.bus = server.bus
+    relays.container.bus = rabbit_server.bus
     yield relays
     relays.database.close()
 
 
-def stream(server: RabbitServer) -> list[str]:
-    return [document.decode() for document in server.events()]
+def stream(rabbit_server: RabbitServer) -> list[str]:
+    return [document.decode() for document in rabbit_server.events()]
 
 
 def first_occurrences(documents: Sequence[str]) -> dict[str, list[int]]:
@@ -69,46 +62,48 @@ def forget_newest_commits(connection: Connection, count: int) -> None:
     connection.execute(delete(EVENT).where(EVENT.c.position.in_(positions)))
 
 
-def test_every_event_is_published_once_while_nothing_fails(harness: RelayHarness, server: RabbitServer) -> None:
+def test_every_event_is_published_once_while_nothing_fails(harness: RelayHarness, rabbit_server: RabbitServer) -> None:
     one, two = place(harness.database, "1", "2")
     harness.relay()
     harness.add_events(two, one, one)
     harness.relay()
     harness.relay()
-    assert sorted(stream(server)) == sorted(harness.outbox())
-    assert first_occurrences(stream(server)) == {one: [1, 2, 3], two: [1, 2]}
+    assert sorted(stream(rabbit_server)) == sorted(harness.outbox())
+    assert first_occurrences(stream(rabbit_server)) == {one: [1, 2, 3], two: [1, 2]}
 
 
 @pytest.mark.fault("F-06", "F-57")
 def test_events_of_a_relay_that_died_before_marking_them_come_again_and_stay_in_order(
-    harness: RelayHarness, server: RabbitServer
+    harness: RelayHarness, rabbit_server: RabbitServer
 ) -> None:
     one, two = place(harness.database, "1", "2")
     harness.add_events(one)
-    publisher = server.bus.publisher
-    server.bus.publisher = Dying(publisher)  # type: ignore[misc]
+    publisher = rabbit_server.bus.publisher
+    rabbit_server.bus.publisher = Dying(publisher)  # type: ignore[misc]
     with pytest.raises(KeyboardInterrupt):
         harness.relay()
-    server.bus.publisher = publisher  # type: ignore[misc]
+    rabbit_server.bus.publisher = publisher  # type: ignore[misc]
     harness.add_events(two, one)
     harness.another_relay().publish()
-    assert first_occurrences(stream(server)) == {one: [1, 2, 3], two: [1, 2]}
-    assert [each for each in harness.outbox() if stream(server).count(each) == 2] == harness.outbox()[:3]
+    assert first_occurrences(stream(rabbit_server)) == {one: [1, 2, 3], two: [1, 2]}
+    assert [each for each in harness.outbox() if stream(rabbit_server).count(each) == 2] == harness.outbox()[:3]
 
 
 @pytest.mark.fault("F-13")
-def test_a_stream_that_was_deleted_gets_the_newest_events_again(harness: RelayHarness, server: RabbitServer) -> None:
+def test_a_stream_that_was_deleted_gets_the_newest_events_again(
+    harness: RelayHarness, rabbit_server: RabbitServer
+) -> None:
     one, two, _ = place(harness.database, "1", "2", "3")
     harness.add_events(two, one)
     harness.relay()
-    server.lose_events()
+    rabbit_server.lose_events()
     harness.relay()
-    assert sorted(stream(server)) == sorted(harness.outbox()[-4:])
+    assert sorted(stream(rabbit_server)) == sorted(harness.outbox()[-4:])
 
 
 @pytest.mark.fault("F-95")
 def test_a_database_that_lost_commits_is_noticed_and_the_sequence_goes_on(
-    harness: RelayHarness, server: RabbitServer
+    harness: RelayHarness, rabbit_server: RabbitServer
 ) -> None:
     one, _ = place(harness.database, "1", "2")
     harness.relay()
@@ -120,17 +115,17 @@ def test_a_database_that_lost_commits_is_noticed_and_the_sequence_goes_on(
     assert (held.by, held.because) == ("database", "events on the bus that the database has lost: 1")
     harness.add_events(one)
     harness.relay()
-    assert json.loads(stream(server)[-2])["sequence"] < json.loads(stream(server)[-1])["sequence"]
+    assert json.loads(stream(rabbit_server)[-2])["sequence"] < json.loads(stream(rabbit_server)[-1])["sequence"]
 
 
-def test_events_wait_while_rabbitmq_is_away(harness: RelayHarness, server: RabbitServer) -> None:
+def test_events_wait_while_rabbitmq_is_away(harness: RelayHarness, rabbit_server: RabbitServer) -> None:
     place(harness.database, "1")
     nowhere = AmqpUrl.parse("amqp://127.0.0.1:1").options
     harness.container.bus = rabbitmq.Bus(nowhere, orders="orders", events="deliveries")
     harness.relay()
-    harness.container.bus = server.bus
+    harness.container.bus = rabbit_server.bus
     harness.relay()
-    assert stream(server) == harness.outbox()
+    assert stream(rabbit_server) == harness.outbox()
 
 
 @pytest.fixture
@@ -141,15 +136,15 @@ def streams_server(redis_url: str) -> Iterator[StreamsServer]:
 
 
 def test_a_bus_to_which_a_deployment_moves_gets_the_newest_events_and_then_every_event(
-    harness: RelayHarness, server: RabbitServer, streams_server: StreamsServer
+    harness: RelayHarness, rabbit_server: RabbitServer, streams_server: StreamsServer
 ) -> None:
     one, two = place(harness.database, "1", "2")
     harness.container.bus = streams_server.bus
     harness.relay()
-    harness.container.bus = server.bus
+    harness.container.bus = rabbit_server.bus
     harness.add_events(one, two)
     harness.relay()
-    assert sorted(stream(server)) == sorted(harness.outbox()[-4:])
+    assert sorted(stream(rabbit_server)) == sorted(harness.outbox()[-4:])
     harness.add_events(one)
     harness.relay()
     harness.container.bus = streams_server.bus

@@ -7,13 +7,13 @@ address, and without them both libraries would accept any certificate.
 import ssl
 from dataclasses import dataclass, field
 from typing import Any, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
-from worker.config.redis_url import MASK, read_options
+from worker.config.redis_url import AS_PERCENT, MASK, read_options, split_address
 
 SCHEMES = frozenset({"amqp", "amqps"})
 WRONG = "must be an amqp:// or amqps:// address"
-UNREADABLE = f"{WRONG}; write special characters of a password as %XX"
+UNREADABLE = f"{WRONG}; {AS_PERCENT}"
 PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -37,20 +37,14 @@ class AmqpUrl:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Parse an address. Raises ValueError for an unusable address. The error's text contains no secrets."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:  # the text of this error contains a part of the address
-            raise ValueError(UNREADABLE) from None
-        if parts.scheme not in SCHEMES:
-            raise ValueError(WRONG)
-        if parts.fragment or "@" in parts.query or "/" in parts.path[1:]:
+        parts = split_address(url, SCHEMES, WRONG)
+        if "/" in parts.path[1:]:
             raise ValueError(UNREADABLE)
         options = read_options(parts.query, frozenset(), tls=parts.scheme == "amqps")
         return cls(
             scheme=parts.scheme,
             host=parts.hostname or "localhost",
-            port=port or PORTS[parts.scheme],
+            port=parts.port or PORTS[parts.scheme],
             virtual_host=unquote(parts.path[1:]) or "/",
             username=unquote(parts.username or "guest"),
             password=unquote(parts.password or "guest"),

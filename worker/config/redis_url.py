@@ -8,14 +8,15 @@ the code sets them.
 
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 SCHEMES = frozenset({"redis", "rediss", "unix"})
 TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"})
 OPTIONS = frozenset({"db", "password", "username"})
 TLS_VALUES = {"ssl_cert_reqs": ("required", "none"), "ssl_check_hostname": ("true", "false")}
 WRONG = "must be a redis://, rediss:// or unix:// address"
-UNREADABLE = f"{WRONG}; write special characters of a password as %XX"
+AS_PERCENT = "write special characters of a password as %XX"
+UNREADABLE = f"{WRONG}; {AS_PERCENT}"
 DEFAULT_PORT = 6379
 MASK = "***"
 
@@ -36,15 +37,9 @@ class RedisUrl:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Parse an address. Raises ValueError for an unusable address. The error's text contains no secrets."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port or DEFAULT_PORT
-        except ValueError:  # the text of this error contains a part of the address
-            raise ValueError(UNREADABLE) from None
+        parts = split_address(url, SCHEMES, WRONG)
         is_socket = parts.scheme == "unix"
-        if parts.scheme not in SCHEMES:
-            raise ValueError(WRONG)
-        if parts.fragment or "@" in parts.query or (is_socket and (parts.hostname or not parts.path.strip("/"))):
+        if is_socket and (parts.hostname or not parts.path.strip("/")):
             raise ValueError(UNREADABLE)
         options = read_options(parts.query, OPTIONS, tls=parts.scheme == "rediss")
         db = options.get("db") or ("" if is_socket else parts.path.strip("/")) or "0"
@@ -53,7 +48,7 @@ class RedisUrl:
         return cls(
             scheme=parts.scheme,
             host="" if is_socket else parts.hostname or "localhost",
-            port=port,
+            port=parts.port or DEFAULT_PORT,
             path=unquote(parts.path) if is_socket else "",
             db=int(db),
             username=unquote(parts.username or "") or options.get("username", ""),
@@ -83,6 +78,20 @@ class RedisUrl:
         host = f"[{self.host}]" if ":" in self.host else self.host
         query = f"?{urlencode(self.tls)}" if self.tls else ""
         return f"{scheme}://{user}{host}:{self.port}/{self.db}{query}"
+
+
+def split_address(url: str, schemes: frozenset[str], wrong: str) -> SplitResult:
+    """Split an address, whose port can be read. Raises ValueError with the text `wrong`, which contains no secrets."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # the text of this error contains a part of the address
+        raise ValueError(f"{wrong}; {AS_PERCENT}") from None
+    if parts.scheme not in schemes:
+        raise ValueError(wrong)
+    if parts.fragment or "@" in parts.query:
+        raise ValueError(f"{wrong}; {AS_PERCENT}")
+    return parts
 
 
 def read_options(query: str, plain: frozenset[str], *, tls: bool) -> dict[str, str]:

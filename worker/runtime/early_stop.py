@@ -49,6 +49,7 @@ def hand_over(steps: Iterable[Any]) -> None:
 
     The worker is no longer listed, because it did not vanish if it is killed during its last calls.
     """
+    logger.info("worker.waits_for_tasks", tasks=len(state.active_requests))
     container().queue.relay.stop()
     for step in steps:
         if isinstance(step, (OrdersReader, Notifier)):
@@ -59,8 +60,6 @@ def hand_over(steps: Iterable[Any]) -> None:
 
 def wait_for_tasks(running: Collection[Any], seconds: float, pause: Callable[[float], object] = time.sleep) -> None:
     """Return when no task runs any more, at the latest after that many seconds."""
-    if running:
-        logger.info("worker.waits_for_tasks", tasks=len(running), at_most=seconds)
     left = round(seconds / LOOK_SECONDS)
     while running and left > 0:
         pause(LOOK_SECONDS)

@@ -56,7 +56,7 @@ class Subscribers:
         name = name or host_of(url)
         if not re.fullmatch(NAME, name):
             raise ValueError("the id must begin with a letter or digit, and have letters, digits and . : _ - (--id)")
-        secret = check_secret(secret) if secret else new_secret()
+        secret = check_secret(secret or new_secret())
         self.sender.check(url)
         now, position = self.clock(), self.feed.settled()
         subscriber = Subscriber(name, url, tuple(types), (secret,), position, now)
@@ -104,7 +104,7 @@ class Subscribers:
 
         Raises ValueError if the secret is unusable.
         """
-        new = check_secret(secret) if secret else new_secret()
+        new = check_secret(secret or new_secret())
 
         def rotate(subscriber: Subscriber, _now: datetime) -> Subscriber:
             return replace(subscriber, secrets=(new, subscriber.secrets[0]))
