@@ -15,7 +15,7 @@ from typing import Any
 
 import amqp
 
-from worker.config.amqp_url import AmqpUrl
+from worker.addresses.amqp_url import AmqpUrl
 from worker.local.supervisor import free_port
 
 DEBIAN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -26,7 +26,7 @@ START_SECONDS = 120.0
 
 def connected(url: str) -> Any:
     """Return an open connection. Raises OSError or AMQPError."""
-    connection = amqp.Connection(**AmqpUrl.parse(url).options, connect_timeout=5)
+    connection = amqp.Connection(**AmqpUrl.parse(url).servers[0], connect_timeout=5)
     try:
         connection.connect()
     except BaseException:

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from tests.rabbitmq import connected
+from worker.addresses.amqp_url import AmqpUrl
 from worker.bus import rabbitmq, streams
 from worker.bus.port import Bus, Entry
-from worker.config.amqp_url import AmqpUrl
 
 COUNT, WAIT_MS = 10, 500
 
@@ -86,7 +86,7 @@ class RabbitServer:
 
     def another_process(self) -> Bus:
         """Return the bus of another process."""
-        options = AmqpUrl.parse(self.url).options
+        options = AmqpUrl.parse(self.url).servers
         return rabbitmq.Bus(options, orders=f"{self.prefix}orders", events=f"{self.prefix}deliveries")
 
     def end(self, bus: Bus) -> None:

@@ -401,7 +401,7 @@ def test_every_fault_is_reported_at_once_without_any_value() -> None:
         [
             "database_url: must be a sqlite:// or postgresql:// address",
             "bus_url: must be a redis://, rediss://, unix://, amqp:// or amqps:// address",
-            "redis_url: must be a redis://, rediss:// or unix:// address",
+            "redis_url: must be a redis://, rediss://, redis+sentinel://, rediss+sentinel:// or unix:// address",
             "events_keep: Input should be a valid integer, unable to parse string as an integer",
             "flower_address: is not on loopback: then ORDER_SYNC_PASSWORD must be set",
             "web_address: must be HOST:PORT, such as 127.0.0.1:8000",
