@@ -40,7 +40,7 @@ class StreamsServer:
     """A bus on Redis."""
 
     def __init__(self, url: str) -> None:
-        self.client, self.prefix = streams.connect(url), f"order-sync-test:{uuid4().hex}:"
+        self.client, self.prefix = streams.connect(url), f"osync:test:{uuid4().hex}:"
         self.bus: Bus = self._bus(idle_ms=streams.IDLE_MS)
         self.another_process().read("nobody", 1, 1)  # creates the group
 
