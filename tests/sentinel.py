@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +20,11 @@ from worker.local.supervisor import free_port
 
 SERVER = Path(shutil.which("redis-server") or "/usr/bin/redis-server")
 """Debian's server. The embedded one has no TLS."""
-ACL = Path(__file__).resolve().parents[1] / "deploy" / "redis.acl"
-SENTINEL_ACL = ACL.with_name("sentinel.acl")
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 MASTER = "main"
 PASSWORD = "a-password"
-ADMINS = ("admin", "peer")
-"""Users of the tests alone, who can do everything. Replicas and Sentinels log in as `peer`."""
+ADMIN = "user admin on nopass ~* &* +@all\n"
+"""A user of the tests alone, who can do everything."""
 START_SECONDS = 90.0
 DOWN_MS = 1000
 """The milliseconds without an answer after which a Sentinel counts a server as down."""
@@ -82,10 +82,15 @@ class Server:
             found: Any = client.info(section)
             return dict(found)
 
+    def freeze(self) -> None:
+        """Stop the process, which keeps its connections."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     def rejoin(self) -> None:
         """Let the server see the others again, after it was cut off."""
         self.ask("ACL", "LOAD")
-        self.ask("CLIENT", "KILL", "USER", "default")  # connections on which `peer` could not log in meanwhile
+        self.ask("CLIENT", "KILL", "USER", "default")  # connections on which nobody could log in meanwhile
 
     def kill(self) -> None:
         """End the process with SIGKILL."""
@@ -109,17 +114,19 @@ class Cluster:
         for each in self.servers:
             replica = "" if each is self.servers[0] else f"replicaof localhost {self.servers[0].port}\n"
             (each.folder / "server.conf").write_text(
-                f"{self._common(each, ACL)}{replica}"
-                "masteruser peer\nmasterauth any\nappendonly yes\nsave ''\nmin-replicas-to-write 1\n"
+                f"{self._common(each, 'redis.acl', 'redis-replication.acl')}{replica}"
+                f"masteruser replica\nmasterauth {PASSWORD}\n"
+                "appendonly yes\nsave ''\nmin-replicas-to-write 1\n"
                 "min-replicas-max-lag 2\nrepl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n"
             )
         for each in self.sentinels:
             (each.folder / "server.conf").write_text(
-                f"{self._common(each, SENTINEL_ACL)}sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n"
+                f"{self._common(each, 'sentinel.acl')}sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n"
                 "sentinel announce-ip localhost\n"
-                f"sentinel monitor {MASTER} localhost {self.servers[0].port} 2\nsentinel auth-user {MASTER} peer\n"
-                f"sentinel auth-pass {MASTER} any\nsentinel down-after-milliseconds {MASTER} {DOWN_MS}\n"
-                f"sentinel failover-timeout {MASTER} 5000\nsentinel sentinel-user admin\nsentinel sentinel-pass any\n"
+                f"sentinel monitor {MASTER} localhost {self.servers[0].port} 2\nsentinel auth-user {MASTER} sentinel\n"
+                f"sentinel auth-pass {MASTER} {PASSWORD}\nsentinel down-after-milliseconds {MASTER} {DOWN_MS}\n"
+                f"sentinel failover-timeout {MASTER} 5000\n"
+                f"sentinel sentinel-user sentinel\nsentinel sentinel-pass {PASSWORD}\n"
             )
 
     def _folder(self, name: str) -> Path:
@@ -127,11 +134,9 @@ class Cluster:
         folder.mkdir()
         return folder
 
-    def _common(self, server: Server, acl: Path) -> str:
-        users = server.folder / "users.acl"
-        digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
-        lines = [line for line in acl.read_text().replace("HASH", digest).splitlines() if line.startswith("user ")]
-        users.write_text("\n".join([*lines, *(f"user {name} on nopass ~* &* +@all" for name in ADMINS)]) + "\n")
+    def _common(self, server: Server, *files: str) -> str:
+        users, digest = server.folder / "users.acl", hashlib.sha256(PASSWORD.encode()).hexdigest()
+        users.write_text("".join((DEPLOY / name).read_text().replace("HASH", digest) for name in files) + ADMIN)
         return (
             f"port 0\ntls-port {server.port}\nbind 127.0.0.1\ndir {server.folder}\naclfile {users}\n"
             f"tls-cert-file {CERTIFICATE}\ntls-key-file {CERTIFICATE}\ntls-ca-cert-file {CERTIFICATE}\n"
@@ -191,8 +196,17 @@ class Cluster:
         """Cut the master off from the replicas and Sentinels, but not from clients; return it."""
         master = self.master
         master.ask("ACL", "SETUSER", "default", "-@all")  # otherwise it would still answer a PING of the Sentinels
-        master.ask("ACL", "DELUSER", "peer")
+        master.ask("ACL", "DELUSER", "replica", "sentinel")
         return master
+
+    def denied(self) -> list[tuple[str, str, str]]:
+        """Return the user, the reason and the object of everything that a server or Sentinel has denied."""
+        found: list[tuple[str, str, str]] = []
+        for each in (*self.servers, *self.sentinels):
+            with each.admin() as client:
+                entries: Any = client.acl_log()
+            found += [(entry["username"], entry["reason"], entry["object"]) for entry in entries]
+        return found
 
     def fail_over(self) -> None:
         """Let Sentinel promote a replica while the master lives."""

@@ -17,6 +17,7 @@ import pytest
 from tests.chaos.proxy import Network
 from tests.conftest import sentinel_cluster
 from tests.runtime.machine import EXAMPLE, Machine
+from tests.runtime.test_worker_process import GARBAGE
 from tests.sentinel import Cluster, Server
 from worker.bus import streams
 from worker.database import deliveries
@@ -138,6 +139,18 @@ def test_a_fail_over_loses_no_order_no_courier_and_no_event(machine: SentinelMac
         machine.until(partial(machine.has_one_courier_each, *placed))
         machine.until(lambda: machine.published() == machine.recorded())
         machine.cluster.await_ready()
+
+
+@pytest.mark.long
+def test_foreign_messages_on_celery_s_queues_do_not_end_the_worker(machine: SentinelMachine) -> None:
+    first = machine.place()
+    machine.until(partial(machine.has_one_courier_each, first))
+    process = machine.worker.running
+    for queue in ("events", "orders", "timers"):
+        machine.client.rpush(f"osync:{queue}", *GARBAGE.values())
+    second = machine.accept()
+    machine.until(lambda: machine.settles(second) and not machine.client.exists("osync:orders", "osync:events"))
+    assert machine.worker.running is process
 
 
 @pytest.mark.long

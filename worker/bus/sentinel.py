@@ -4,7 +4,7 @@ A client asks a Sentinel each time it connects. A connection to a server that ma
 that the next one leads to the new master.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import redis
@@ -80,7 +80,7 @@ def connect(url: RedisUrl, **options: Any) -> redis.Redis:
 
 
 def faults(url: RedisUrl) -> Iterator[str]:
-    """Yield what is wrong with each Sentinel, as far as the others still name the master."""
+    """Yield what is wrong with each Sentinel, and with the replicas of the master."""
     for host in url.hosts:
         with redis.Redis(host.name, host.port, **options_of(url)) as client:
             try:
@@ -90,6 +90,21 @@ def faults(url: RedisUrl) -> Iterator[str]:
                 continue
             if url.master not in masters:
                 yield f"the Sentinel {host} does not know the master {url.master}"
+    with connect(url, socket_timeout=SENTINEL_SECONDS, socket_connect_timeout=SENTINEL_SECONDS) as client:
+        try:
+            yield from _replica_faults(cast("dict[str, Any]", client.info("replication")))
+        except RedisError:
+            return  # the check of the master says so
+
+
+def _replica_faults(info: Mapping[str, Any]) -> Iterator[str]:
+    replicas, limited = info["connected_slaves"], "min_slaves_good_slaves" in info
+    if not replicas:
+        yield "the master has no replica: without it, there is nothing to fail over to"
+    elif replicas == 1 and limited:
+        yield "the master has one replica: after a fail-over, min-replicas-to-write lets the new master accept nothing"
+    if not limited:
+        yield "min-replicas-to-write is 0: a master that is cut off accepts what is lost later"
 
 
 def _masters(sentinel: redis.Redis) -> dict[str, dict[str, Any]]:

@@ -151,12 +151,14 @@ class Settings(_Section):
     """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
     redis_url: str = Field(default="", repr=False)
     """Redis or Valkey: `redis://[[USER]:PASSWORD@]HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`. With
-    TLS, the options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`, `ssl_check_hostname=false` and `ssl_cert_reqs=none`
-    are allowed. Without an address, `up` and `demo` start a server and write its address to `var/redis.url`."""
+    Sentinel, it is `redis+sentinel://[[USER]:PASSWORD@]SENTINEL:PORT,SENTINEL:PORT/MASTER[/DB]`, or `rediss+sentinel://`
+    for TLS, and the options `sentinel_username` and `sentinel_password` are allowed (docs/deploying.md). With TLS, the
+    options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`, `ssl_check_hostname=false` and `ssl_cert_reqs=none` are
+    allowed. Without an address, `up` and `demo` start a server and write its address to `var/redis.url`."""
     broker_url: str = Field(default="", repr=False)
     """Celery's broker, if it is not the Redis above: another Redis, or RabbitMQ by
-    `amqp://[USER:PASSWORD@]HOST[:PORT][/VIRTUAL_HOST]`, `amqps://` for TLS. With TLS, the options of the Redis above
-    are allowed."""
+    `amqp://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]][/VIRTUAL_HOST]`, `amqps://` for TLS. With TLS, the options of the
+    Redis above are allowed."""
     bus_url: str = Field(default="", repr=False)
     """The server of the incoming messages and of the events, if it is not the Redis above: another Redis, or RabbitMQ
     (docs/rabbitmq.md). The rate limits and the circuit breakers stay on the Redis above."""
@@ -375,6 +377,12 @@ class Settings(_Section):
         """The address of Celery's broker if Sentinel names its master."""
         address = self._broker_address
         return address if isinstance(address, RedisUrl) and address.master else None
+
+    @property
+    def masters(self) -> list[RedisUrl]:
+        """The addresses of all masters that Sentinel names, each once."""
+        urls = dict.fromkeys((self.redis if self.has_redis else "", self.bus_url, self.broker_url))
+        return [address for url in urls if _is_redis_url(url) and (address := RedisUrl.parse(url)).master]
 
     @property
     def _broker_address(self) -> AmqpUrl | RedisUrl | str:
