@@ -3,6 +3,8 @@
 The servers have TLS and the users of `deploy/`. The orders get couriers of the sandbox.
 """
 
+import asyncio
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -13,13 +15,16 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from flower.utils.broker import Broker  # type: ignore[import-untyped]
 
 from tests.chaos.proxy import Network
 from tests.conftest import sentinel_cluster
 from tests.runtime.machine import EXAMPLE, Machine
 from tests.runtime.test_worker_process import GARBAGE
-from tests.sentinel import Cluster, Server
+from tests.sentinel import PASSWORD, Cluster, Server
+from worker.app import create_app
 from worker.bus import streams
+from worker.config.settings import load
 from worker.database import deliveries
 from worker.local.samples import sample_file, sandbox_account
 from worker.local.supervisor import Supervisor
@@ -166,3 +171,17 @@ def test_events_that_only_a_cut_off_master_has_are_published_again_on_the_new_on
     old.rejoin()
     machine.until(partial(machine.settles, first, late))
     assert "events.lost_by_bus" in machine.worker.log.read_text()
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Flower leaves its connections open
+def test_flower_shows_the_queues_and_no_password(cluster: Cluster) -> None:
+    app = create_app(load({"ORDER_SYNC_REDIS_URL": cluster.url}))
+    app.send_task("timers.sweep", queue="timers")
+    with app.connection() as connection:
+        url = connection.as_uri(include_password=True)
+    options = {"broker_options": app.conf.broker_transport_options, "broker_use_ssl": app.conf.broker_use_ssl}
+    assert asyncio.run(Broker(url, **options).queues(["timers"])) == [{"name": "timers", "messages": 1}]
+    assert PASSWORD not in app.conf.humanize(with_defaults=False, censored=True)
+    app.close()
+    gc.collect()  # its warnings belong to this test
