@@ -400,7 +400,8 @@ def test_every_fault_is_reported_at_once_without_any_value() -> None:
     assert found == sorted(
         [
             "database_url: must be a sqlite:// or postgresql:// address",
-            "bus_url: must be a redis://, rediss://, unix://, amqp:// or amqps:// address",
+            "bus_url: must be a redis://, rediss://, redis+sentinel://, rediss+sentinel:// or unix:// address, or an "
+            "amqp:// or amqps:// address",
             "redis_url: must be a redis://, rediss://, redis+sentinel://, rediss+sentinel:// or unix:// address",
             "events_keep: Input should be a valid integer, unable to parse string as an integer",
             "flower_address: is not on loopback: then ORDER_SYNC_PASSWORD must be set",
