@@ -1,7 +1,7 @@
 """The publisher of the topic exchange `deliveries`. Events of one delivery keep their order; an event may come twice.
 
-A stream of RabbitMQ is bound to the exchange and has every event, whoever else is bound. So no event can vanish because
-nobody listens, and the newest events can be compared with the outbox, as on Redis.
+A stream of RabbitMQ is bound to the exchange and has every event, whatever else is bound. So every event is kept when
+no subscriber listens, and the newest events can be compared with the outbox, as on Redis.
 """
 
 import json
