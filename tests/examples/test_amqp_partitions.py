@@ -1,10 +1,11 @@
 """On RabbitMQ, readers of partitions handle every event once and in order, also when their number changes."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.bus.servers import RabbitServer
 from tests.bus.test_conformance import publish
 from tests.conftest import new_database
 from tests.examples.conftest import SECONDS
-from tests.examples.test_amqp_subscriber import Kitchen
+from tests.examples.test_amqp_subscriber import SCRIPT, Kitchen
 from tests.examples.test_subscribers import event
 
 pytestmark = pytest.mark.long
@@ -26,7 +27,7 @@ class Partitions:
     def __init__(self, kitchen: Kitchen) -> None:
         self.kitchen, self._next = kitchen, count(1)
         self.sequence = 0
-        self.readers: dict[str, Popen[bytes]] = {}
+        self.readers: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, partitions: int) -> None:
         for partition in (f"{each}/{partitions}" for each in range(partitions)):
@@ -114,3 +115,10 @@ def test_no_event_is_lost_or_overtaken_when_readers_die_and_the_number_of_partit
 
     expected = list(range(1, partitions.sequence + 1))
     assert partitions.by_delivery() == dict.fromkeys(DELIVERIES, expected)
+
+
+@pytest.mark.parametrize("partition", ["4/4", "-1/4", "0/61"])
+def test_a_reader_of_a_partition_that_does_not_exist_ends_at_once(partition: str) -> None:
+    ended = subprocess.run([sys.executable, SCRIPT, partition], capture_output=True, text=True, check=False)
+    message = "the partitions of four are 0/4, 1/4, 2/4 and 3/4; 60 is the most\n"
+    assert (ended.returncode, ended.stderr) == (1, message)
