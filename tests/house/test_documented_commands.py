@@ -78,6 +78,7 @@ NOT_RUN = {
     "docs/sandbox.md: order-sync init": "the same commands",
     "docs/scaling.md: order-sync rehearse --since 1d": "it needs yesterday's orders; test_rehearse_command.py has one",
     "docs/subscribing.md: . var/settings.sh": "tests/examples runs them",
+    "docs/subscribing.md: python examples/subscriber.py screen-1 0/4": "tests/examples runs them",
     'docs/subscribing.md: import Ajv from "ajv/dist/2020.js";': "it needs packages that no other test needs",
     "docs/subscribing.md: npx json-schema-to-typescript docs/schemas/delivery-event.schema.json > delivery-event.d.ts":
         "it needs the network",
