@@ -3,9 +3,9 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, literal, select
 
 from schemas.status import FINAL, DeliveryStatus
 from worker.carriers.port import attempt_id_of
@@ -18,6 +18,8 @@ PHONE_SEARCHED = timedelta(days=2)
 PHONE_DIGITS = 4
 """The fewest digits of a phone number that are searched for."""
 MOST_FOUND = 50
+SEARCHED = 200_000
+"""How many of the newest deliveries are searched for a carrier or a final status: half a second."""
 MAX_ATTEMPT_ID = 2**53
 ANY = "any"
 
@@ -42,14 +44,14 @@ class Filter:
 def search(connection: Connection, wanted: Filter, limit: int, *, skip: int = 0) -> list[Delivery]:
     """Return the deliveries that match a filter: first those that need an operator, and then the newest.
 
-    `skip` is the number of deliveries that were shown on earlier pages. If few deliveries match a store, a carrier or a
-    final status, all deliveries are read, the newest first: two seconds for a million of them. The time limit is
-    `connection.BUSY_SECONDS`.
+    `skip` is the number of deliveries that were shown on earlier pages. No index has the carriers and the final
+    statuses, so a search by one of them without a store examines only the newest `SEARCHED` deliveries.
     """
     asking, most = DELIVERY.c.attention_reasons.is_not(None), skip + limit
     found = _newest(connection, [asking, *_conditions(wanted)], most)
     if wanted.attention is None and len(found) < most:
-        found += _newest(connection, [~asking, *_conditions(wanted)], most - len(found))
+        others = [~asking, *_open(wanted), *_searched(wanted), *_conditions(wanted)]
+        found += _newest(connection, others, most - len(found))
     return deliveries.load_in_order(connection, found[skip:])
 
 
@@ -65,16 +67,30 @@ def _newest(connection: Connection, conditions: Collection[ColumnElement[bool]],
     return list(connection.scalars(query))
 
 
+def _open(wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the conditions of the deliveries that have not ended, if only these are wanted."""
+    if not wanted.unfinished and (wanted.status is None or wanted.status in FINAL):
+        return []
+    return [DELIVERY.c.status.not_in(FINAL), DELIVERY.c.next_run_at.is_not(None)]  # the index of the next steps
+
+
+def _searched(wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the condition of the deliveries that are examined if no index finds those that are wanted."""
+    is_indexed = wanted.store is not None or wanted.ids is not None or _open(wanted)
+    if is_indexed or (wanted.carrier is None and wanted.status is None):
+        return []
+    created = DELIVERY.c.created_at
+    newest = select(created).order_by(created.desc()).offset(SEARCHED).limit(1)
+    first = (newest.where(created <= wanted.before) if wanted.before else newest).scalar_subquery()
+    return [created >= func.coalesce(first, literal(datetime.fromtimestamp(0, UTC), created.type))]
+
+
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if wanted.unfinished:
-        conditions.append(DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention_reasons.is_not(None))
     if wanted.attention not in {None, ANY}:
         conditions.append((", " + DELIVERY.c.attention_reasons + ", ").contains(f", {wanted.attention}, "))
     if wanted.status is not None:
         conditions.append(DELIVERY.c.status == wanted.status.value)
-        if wanted.status not in FINAL:  # the index of the next steps has no final delivery
-            conditions.append(DELIVERY.c.next_run_at.is_not(None))
     if wanted.carrier is not None:
         conditions.append(DELIVERY.c.carrier == wanted.carrier)
     if wanted.store is not None:

@@ -102,6 +102,8 @@ class DeliveryRow(SQLModel, table=True):
         Index("delivery_order", "order_id"),
         # search.search, search.find_by_phone, measurements.overview
         Index("delivery_created", "created_at"),
+        # search.search by a store
+        Index("delivery_store", "store_id", "created_at"),
         # retention.erasable
         Index(
             "delivery_erasable",
@@ -184,11 +186,11 @@ class AttemptRow(SQLModel, table=True):
             unique=True,
             **_where("ended_at IS NULL AND ref IS NOT NULL"),
         ),
-        # diagnostics.reported_statuses
+        # diagnostics.reported_statuses, accounts.unmapped_statuses, accounts.put_mapping
         Index(
             "attempt_anomalous",
-            "delivery_id",
-            **_where("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
+            "carrier",
+            **_where("reported_anomalies IS NOT NULL"),
         ),
     )
 
@@ -257,6 +259,7 @@ class MessageRow(SQLModel, table=True):
             **_where("fetch_at IS NOT NULL"),
         ),
         Index("message_received", "received_at"),  # retention.delete_messages
+        Index("message_order", "order_id"),  # inbox.messages_about
     )
 
     source: str = Field(primary_key=True)

@@ -143,6 +143,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("attention_reasons IS NOT NULL"),
     )
     op.create_index("delivery_created", "delivery", ["created_at"], unique=False)
+    op.create_index("delivery_store", "delivery", ["store_id", "created_at"], unique=False)
     op.create_index(
         "delivery_due",
         "delivery",
@@ -224,6 +225,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("fetch_at IS NOT NULL"),
     )
     op.create_index("message_received", "message", ["received_at"], unique=False)
+    op.create_index("message_order", "message", ["order_id"], unique=False)
     op.create_table(
         "notice",
         sa.Column("channel", sa.String(), nullable=False),
@@ -399,10 +401,10 @@ def upgrade() -> None:
     op.create_index(
         "attempt_anomalous",
         "attempt",
-        ["delivery_id"],
+        ["carrier"],
         unique=False,
-        postgresql_where=sa.text("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
-        sqlite_where=sa.text("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
+        postgresql_where=sa.text("reported_anomalies IS NOT NULL"),
+        sqlite_where=sa.text("reported_anomalies IS NOT NULL"),
     )
     op.create_index("attempt_delivery", "attempt", ["delivery_id"], unique=False)
     op.create_index(
