@@ -27,6 +27,7 @@ from tests.database.year import Year
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import (
     accounts,
+    archive,
     attempt_events,
     callback_health,
     callbacks,
@@ -49,6 +50,7 @@ from worker.database import (
     subscribers,
     write_backs,
 )
+from worker.database.archive import Place
 from worker.database.carrier_calls import RecordedCall
 from worker.database.database import Database
 from worker.database.due_work import Limits
@@ -149,6 +151,14 @@ CALLS: Mapping[str, Call] = {
     ),
     "accounts.status_mappings": lambda c, _: accounts.status_mappings(c),
     "accounts.unmapped_statuses": lambda c, _: accounts.unmapped_statuses(c),
+    "archive.begin_file": lambda c, _: archive.begin_file(c, "2026-01.jsonl.gz"),
+    "archive.documents": lambda c, y: archive.documents(c, _loaded(c, y)),
+    "archive.finish": lambda c, y: archive.finish(c, Place("2026-01.jsonl.gz", 0), 9, _old(y, 3)),
+    "archive.is_used": lambda c, _: archive.is_used(c),
+    "archive.known": lambda c, y: archive.known(c, _ids(y, 20)),
+    "archive.oldest": lambda c, y: archive.oldest(c, y.now - 364 * DAY),
+    "archive.places": lambda c, y: archive.places(c, _ids(y, 20)),
+    "archive.size": lambda c, _: archive.size(c, "2026-01.jsonl.gz"),
     "attempt_events.between": lambda c, y: attempt_events.between(c, y.newest * 5 - 1000, y.newest * 5),
     "attempt_events.newest_position": lambda c, _: attempt_events.newest_position(c),
     "attempt_events.position_before": lambda c, y: attempt_events.position_before(c, y.now - 100 * DAY),
@@ -340,6 +350,7 @@ ELSEWHERE = {
     "connection.alone": "locks for an upgrade",
     "connection.without_limit": "sets a limit",
     "deliveries.add_events": "a part of deliveries.add and deliveries.update",
+    "retention.delete_with_all": "a part of retention.delete_deliveries and archive.finish",
     "deliveries.set_all": "used by accounts.resume, due_work.release and shops.save_shops",
     "write_backs.schedule_changed": "a part of deliveries.add and deliveries.update",
 }

@@ -518,6 +518,28 @@ class BlockedKeyRow(SQLModel, table=True):
     error: str | None = _text(nullable=True)
 
 
+class ArchiveFileRow(SQLModel, table=True):
+    """A file of the archive that this database writes, and its length in bytes after the last commit."""
+
+    __tablename__ = "archive_file"
+
+    name: str = Field(primary_key=True)
+    size: int = Field(sa_type=BigInteger)
+
+
+class ArchivedRow(SQLModel, table=True):
+    """A delivery that was moved to the archive: its file, and where the part with it begins there.
+
+    The row is kept for ever, so that a message about the order never brings a second courier.
+    """
+
+    __tablename__ = "archived"
+
+    delivery_id: str = Field(primary_key=True, max_length=36)
+    file: str
+    place: int = Field(sa_type=BigInteger)
+
+
 class IdentityRow(SQLModel, table=True):
     """What this database is: a few values by name.
 
@@ -570,6 +592,8 @@ OPERATOR_ACTION = SQLModel.metadata.tables["operator_action"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
 SUBSCRIBER = SQLModel.metadata.tables["subscriber"]
 BLOCKED_KEY = SQLModel.metadata.tables["blocked_key"]
+ARCHIVE_FILE = SQLModel.metadata.tables["archive_file"]
+ARCHIVED = SQLModel.metadata.tables["archived"]
 NOTICE = SQLModel.metadata.tables["notice"]
 LEASE = SQLModel.metadata.tables["lease"]
 CLOCK = SQLModel.metadata.tables["clock"]
