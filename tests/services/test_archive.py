@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from schemas.events import delivery_id
-from schemas.status import AttentionReason, DeliveryStatus
-from tests.database.samples import NOW, place, rows
+from schemas.status import AttemptState, AttentionReason, DeliveryStatus
+from tests.database.samples import NOW, begun, place, rows
 from tests.services.simulation import Simulation
 from tests.services.test_erasing import TEXTS, customer
 from worker.database import deliveries, outbox
@@ -103,6 +103,14 @@ def test_what_is_not_over_stays_in_the_database(archive: Archive) -> None:
     assert move(archive, NOW) == 0
     assert move(archive) == 1
     assert (in_files(archive), in_database(archive.database)) == (["3"], ["1", "2", "newest"])
+
+
+def test_a_delivery_with_a_surplus_courier_stays(archive: Archive) -> None:
+    key = delivery_id("platform", "1")
+    archive.database.write(deliveries.update, [key], lambda each: begun(each, surplus=True, state=AttemptState.CREATED))
+    end(archive.database, "1")
+    assert move(archive) == 2
+    assert (in_files(archive), in_database(archive.database)) == (["2", "3"], ["1", "newest"])
 
 
 def test_the_delivery_with_the_newest_event_stays(archive: Archive) -> None:

@@ -71,10 +71,11 @@ def _needed(connection: Connection, ids: Collection[str]) -> set[str]:
     return set(connection.scalars(query.where(EVENT.c.key.in_(ids), waits | (EVENT.c.position == newest))))
 
 
-def documents(connection: Connection, found: Sequence[Delivery]) -> list[bytes]:
-    """Return a JSON document of each delivery with its order, attempts, events and operators' actions.
+def documents(connection: Connection, found: Sequence[Delivery]) -> dict[str, bytes]:
+    """Return a JSON document of each delivery with its order, attempts, events and operators' actions, by its id.
 
-    A document contains the rows as they are stored, without personal data, even if these were not erased yet.
+    A document contains the rows as they are stored, without personal data, even if these were not erased yet. A
+    delivery whose personal data are still needed has none.
     """
     erased = [change.delivery for each in found if (change := erase(each)) is not None]
     ids = [each.id for each in erased]
@@ -86,8 +87,8 @@ def documents(connection: Connection, found: Sequence[Delivery]) -> list[bytes]:
             (WRITE_BACK, WRITE_BACK.c.delivery_id),
         )
     )
-    return [
-        to_json(
+    return {
+        each.id: to_json(
             {
                 "delivery_id": each.id,
                 "source": each.source,
@@ -101,7 +102,7 @@ def documents(connection: Connection, found: Sequence[Delivery]) -> list[bytes]:
             }
         )
         for each in erased
-    ]
+    }
 
 
 def _rows(connection: Connection, query: Any, key: str) -> dict[str, list[dict[str, Any]]]:

@@ -9,11 +9,12 @@ deliveries are still in the database. So a delivery is in the database or in a f
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic_core import from_json
 
@@ -47,7 +48,8 @@ class Archive:
         moved.
         """
         found = archive.oldest(connection, limit)
-        if not found:
+        documents = archive.documents(connection, found)
+        if not documents:
             return Page(0)
         name = f"{archive.month(found[0])}{SUFFIX}"
         size = archive.size(connection, name)
@@ -56,9 +58,9 @@ class Archive:
                 raise ArchiveError(f"{self._path(name)} was not written by this database: use another folder")
             archive.begin_file(connection, name)
             return Page(0, 0)
-        end = self._append(name, size, archive.documents(connection, found))
-        archive.finish(connection, Place(name, size), end, [each.id for each in found])
-        return Page(len(found), 0)
+        end = self._append(name, size, documents.values())
+        archive.finish(connection, Place(name, size), end, list(documents))
+        return Page(len(documents), 0)
 
     def find(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the archived deliveries with an id, or of the orders with an id. Raises ArchiveError and OSError."""
@@ -71,18 +73,19 @@ class Archive:
     def _path(self, name: str) -> Path:
         return self.folder / name
 
-    def _append(self, name: str, size: int, documents: list[bytes]) -> int:
+    def _append(self, name: str, size: int, documents: Iterable[bytes]) -> int:
         """Write documents behind the recorded size, read them back, and return the new size."""
         text = b"".join(each + b"\n" for each in documents)
         member, path = gzip.compress(text, mtime=0), self._path(name)
         make_private(self.folder)
         create_private(path)
-        with path.open("r+b") as file:
+        with path.open("r+b", buffering=0) as file:  # what could not be written must not be written when it is closed
             self._set_aside(file, path, size)
             try:
                 file.seek(size)
-                file.write(member)
-                file.flush()
+                left = memoryview(member)
+                while left:
+                    left = left[file.write(left) :]
                 os.fsync(file.fileno())
             except OSError:
                 file.truncate(size)  # a full disk gets its space back
@@ -93,7 +96,7 @@ class Archive:
                 raise ArchiveError(f"{path} does not contain what was written to it: the disk is broken")
         return size + len(member)
 
-    def _set_aside(self, file: BinaryIO, path: Path, size: int) -> None:
+    def _set_aside(self, file: FileIO, path: Path, size: int) -> None:
         """Move what is behind the recorded size to a file of its own."""
         length = file.seek(0, os.SEEK_END)
         if length < size:
