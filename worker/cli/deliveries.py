@@ -146,14 +146,15 @@ def one_delivery(services: "Container", name: str, *, by_phone: bool = False) ->
 
     With `by_phone`, the last digits of the customer's phone number are searched for, too.
     """
-    from worker.database import search
+    from worker.database import archive, outbox, search
 
     read = services.database.read
     found = read(search.find, name, list(services.codecs))
     if not found and by_phone:
         found = read(search.find_by_phone, name, services.clock())
     if not found:
-        fail(f"there is no delivery {name}")
+        is_archived = read(archive.places, [name, *read(outbox.delivery_ids, name)])
+        fail(f"{name} is archived: order-sync archived {name}" if is_archived else f"there is no delivery {name}")
     if len(found) > 1:
         complain(f"{len(found)} deliveries have {name}; use the id of one of them:")
         for each in found:

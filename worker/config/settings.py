@@ -179,7 +179,7 @@ class Settings(_Section):
     """For how many days after the end of a delivery the customer's data are kept."""
     keep_events_days: float = Field(default=400, ge=30)
     """For how many days an event and a message's id are kept. A delivery that has ended is deleted after its last
-    event."""
+    event, or archived with its events."""
     password: SecretStr = SecretStr("")
     """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"
@@ -216,6 +216,9 @@ class Settings(_Section):
     webhooks: Webhooks = Webhooks()
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
+    archive_folder: Path | None = None
+    """The folder of the archive, to which old deliveries are moved instead of being deleted. Once a database has an
+    archive, a process without this setting leaves them in the database."""
     flower_folder: Path = Path("var/flower")
     """The folder in which Flower keeps the tasks that it shows."""
     stores_file: Path = Path("stores.toml")
@@ -417,7 +420,8 @@ class Settings(_Section):
         file, folders = self.sqlite_file, ("journal_folder", "flower_folder", "stores_file")
         query = "".join(self.database_url.partition("?")[1:])
         database = {"DATABASE_URL": f"sqlite:///{file}{query}"} if file else {}
-        return database | {name.upper(): str(getattr(self, name).absolute()) for name in folders}
+        archive = {"ARCHIVE_FOLDER": str(self.archive_folder.absolute())} if self.archive_folder else {}
+        return database | archive | {name.upper(): str(getattr(self, name).absolute()) for name in folders}
 
     def proxy_for(self, url: str) -> str:
         """Return the proxy for calls to this origin; empty if these calls use no proxy."""
