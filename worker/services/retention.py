@@ -1,11 +1,9 @@
 """Remove what nobody needs any more: entries of the streams, old records, and customers' data."""
 
-import os
-import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from worker import log
 from worker.bus.port import Bus
@@ -67,7 +65,7 @@ class Retention:
             ("messages", retention.delete_messages, ages.events),
             ("deliveries", retention.delete_deliveries, ages.events),
         )
-        holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+        holder = uuid4().hex
         deleted: dict[str, int] = {}
         for kind, delete, age in kinds:
             if not self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS):
