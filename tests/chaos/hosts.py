@@ -40,12 +40,17 @@ def isolated(command: Sequence[str]) -> list[str]:
 
 
 def missing() -> str:
-    """Return what this machine lacks for several hosts; empty if nothing."""
+    """Return what this machine lacks for a run with several hosts; empty if nothing."""
+    if PGBOUNCER is None or programs() is None:
+        return f"{NEEDS}PgBouncer and PostgreSQL's pg_basebackup must be installed too (package pgbouncer)"
+    return without_namespaces()
+
+
+def without_namespaces() -> str:
+    """Return what this machine lacks for namespaces of the network; empty if nothing."""
     for program in ("unshare", "nsenter", "ip"):
         if not shutil.which(program, path=PATH):
             return f"{NEEDS}{program} is not installed (packages util-linux and iproute2)"
-    if PGBOUNCER is None or programs() is None:
-        return f"{NEEDS}PgBouncer and PostgreSQL's pg_basebackup must be installed too (package pgbouncer)"
     probe = "ip link add probe type bridge && ip link add one type veth peer name other"
     tried = subprocess.run(
         isolated(["sh", "-c", probe]), env=_environ(), capture_output=True, text=True, check=False, timeout=60
