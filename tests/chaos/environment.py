@@ -35,10 +35,11 @@ from tests.rabbitmq import own_node
 from worker.database.database import Database
 from worker.local.supervisor import Process, Supervisor, free_port, start_redis
 
-RATE = 20.0
+RATE, RATE_OF_HOSTS = 20.0, 10.0
+"""Several hosts have more processes, so the machine is slower for each of them."""
 STEP = 40.0
 WORKERS = 2
-ORDERS_PER_SECOND = 1.5
+ORDERS_PER_SECOND, ORDERS_OF_HOSTS = 1.5, 0.5
 TICK = 0.05
 POLL_INTERVAL = "20"
 """Short enough that Borzo's callbacks and reads of the same order overlap."""
@@ -71,7 +72,7 @@ class Run:
         # A time that its row shows more than two minutes ahead of ours counts as an estimate (D-57).
         self.clocks_ahead["deliverit"] = min(self.clocks_ahead["deliverit"], 60.0)
         self.conditions = Conditions(folder / "conditions")
-        self.clock = FastClock.begin(RATE)
+        self.clock = FastClock.begin(RATE_OF_HOSTS if hosts else RATE)
         self.supervisor = stack.enter_context(Supervisor(dict(os.environ), folder / "log", grace=8))
         url = start_redis(self.supervisor, folder / "redis")
         (self.redis,) = self.supervisor.processes
@@ -100,7 +101,8 @@ class Run:
         bus: PlatformBus = RabbitBus(self.rabbitmq.url) if self.rabbitmq else RedisBus(self.redis_client)
         self.subscriber = stack.enter_context(Subscriber(bus))
         dice = random.Random(f"{seed} load")
-        self.load = Load(bus, self.sandbox.seed, dice, ORDERS_PER_SECOND, self.clock, self.gate)
+        rate = ORDERS_OF_HOSTS if hosts else ORDERS_PER_SECOND
+        self.load = Load(bus, self.sandbox.seed, dice, rate, self.clock, self.gate)
         self.injector = FaultInjector(chosen(faults_of(self), wanted), random.Random(f"{seed} injector"))
         self.exits: Counter[str] = Counter()
         self._bookings, self._booked_at = random.Random(f"{seed} bookings"), 0.0

@@ -28,6 +28,8 @@ PAUSE = (0.5, 2.5)
 """Seconds without a fault in a lane, at least and at most."""
 BEYOND_LEASE = (4.0, 9.0)
 """Real seconds that are longer than any lease of the fast clock."""
+AWAY = (6.0, 12.0)
+"""The same for the slower clock of several hosts."""
 CLOCKS_WRONG = "carriers' clocks wrong"
 """The fault that lasts for the whole run."""
 CARRIER_FAULTS = {
@@ -184,7 +186,7 @@ def _of_hosts(run: "Run") -> Iterator[Fault]:
             ("without power", host.go_down, host.come_up),
             ("without power and its disk lost", host.lose_disk, host.come_up),
         ):
-            yield Fault(f"{host.name} {what}", host.name, begin, end, BEYOND_LEASE)
+            yield Fault(f"{host.name} {what}", host.name, begin, end, AWAY)
 
 
 def _of_servers(run: "Run") -> Iterator[Fault]:

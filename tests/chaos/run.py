@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.chaos import lateness
 from tests.chaos.checker import awaits_operator, check
-from tests.chaos.environment import RATE, RECOVERY, SETTLING, Run
+from tests.chaos.environment import RECOVERY, SETTLING, Run
 from tests.chaos.history import History, Row
 from tests.chaos.hosts import begin_isolated, build_network, missing
 from tests.chaos.processes import ROOT
@@ -66,11 +66,12 @@ def chaos(
     folder = ROOT / "var" / "chaos" / str(seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    print(f"seed {seed}: {seconds:.0f} s of load and faults, the clock runs {RATE:.0f} times as fast", flush=True)
     if hosts:
         build_network()
     with ExitStack() as stack:
         run = Run(seed, folder, stack, wanted, on_rabbitmq=on_rabbitmq, hosts=hosts)
+        rate = run.clock.rate
+        print(f"seed {seed}: {seconds:.0f} s of load and faults, the clock runs {rate:.0f} times as fast", flush=True)
         clocks = ", ".join(f"{carrier} {ahead:+.0f} s" for carrier, ahead in run.clocks_ahead.items())
         print(f"{'gate':9} {run.gate}\n{'clocks':9} {clocks}", flush=True)
         run.disturb(seconds)
