@@ -8,11 +8,12 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from benchmarks import backlog, callbacks, claims, idle, latency, memory, orders, polling, sqlite, start
+from benchmarks import backlog, callbacks, claims, idle, latency, memory, orders, polling, scale_out, sqlite, start
 from benchmarks.report import Options, Report
 
 BENCHMARKS: Mapping[str, Callable[[Report, Options], bool]] = {
     "orders": orders.run,
+    "scale_out": scale_out.run,
     "latency": latency.run,
     "callbacks": callbacks.run,
     "claims": claims.run,

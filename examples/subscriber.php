@@ -8,6 +8,9 @@
 // Run as many as you like, each with a name that it keeps. Only the oldest entry that is not acknowledged is handled, so
 // the events keep their order: one reader works, and the others wait until it is done or silent for a minute. Needs the
 // extensions redis and pdo_pgsql, a PostgreSQL database, and Redis 7.
+//
+// If one working reader is too slow, divide the deliveries into partitions, and run readers of each: with the second
+// argument 0/4, a reader handles the first of four partitions.
 
 [$redis_url, $database_url] = [getenv('ORDER_SYNC_REDIS_URL'), getenv('DATABASE_URL')];
 if (!$redis_url || !$database_url || $argc < 2) {
@@ -15,8 +18,19 @@ if (!$redis_url || !$database_url || $argc < 2) {
     exit(1);
 }
 const TEST_SOURCE = '/order-sync/test'; // the source of `order-sync send-test-event`
-const STREAM = 'deliveries', GROUP = 'kitchen-screen', DEAD_MS = 60_000, TRIES = 10, RETRY_SECONDS = 5;
+[$partition, $partitions] = sscanf($argv[2] ?? '0/1', '%d/%d');
+if ($partition === null || $partition < 0 || $partition >= $partitions) {
+    fwrite(STDERR, "the partitions of four are 0/4, 1/4, 2/4 and 3/4\n");
+    exit(1);
+}
+const STREAM = 'deliveries', SUBSCRIBER = 'kitchen-screen', DEAD_MS = 60_000, TRIES = 10, RETRY_SECONDS = 5;
 define('NAME', $argv[1]);
+define('PARTITION', $partition);
+define('PARTITIONS', $partitions);
+// Each partition has a consumer group, which gets all events. So another number of partitions begins with new groups.
+$group_of = fn($each) => PARTITIONS === 1 ? SUBSCRIBER : SUBSCRIBER . ".$each-of-" . PARTITIONS;
+define('GROUPS', array_map($group_of, range(0, PARTITIONS - 1)));
+define('GROUP', GROUPS[PARTITION]);
 const TABLE = 'CREATE TABLE IF NOT EXISTS kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text)';
 // The effect and the sequence are stored in one statement, so an event that arrives again changes nothing.
 const STORE = 'INSERT INTO kitchen_screen (delivery_id, sequence, status) VALUES (?, ?, ?)
@@ -56,7 +70,7 @@ function unfinished(Redis $bus, string $id, string $reader, int $idle, int $deli
     $entries = send($bus, 'xClaim', STREAM, GROUP, NAME, $reader === NAME ? 0 : DEAD_MS, [$id], []);
     if ($deliveries < TRIES) return $entries;
     foreach ($entries as $fields) { // put it aside for an operator, so that the others go on
-        send($bus, 'xAdd', GROUP . ':failed', '*', $fields);
+        send($bus, 'xAdd', SUBSCRIBER . ':failed', '*', $fields);
         send($bus, 'xAck', STREAM, GROUP, [$id]);
     }
     return [];
@@ -70,12 +84,21 @@ function read(Redis $bus): array {
     return $entries && send($bus, 'xPending', STREAM, GROUP, '-', '(' . key($entries), 1) ? [] : $entries;
 }
 
+/** Return the events of this partition by the ids of their entries; acknowledge the other entries. */
+function of_this_partition(Redis $bus, array $entries): array {
+    $events = array_map(fn($fields) => json_decode($fields['event'], true, flags: JSON_THROW_ON_ERROR), $entries);
+    $ours = array_filter($events, fn($event) => crc32($event['partitionkey']) % PARTITIONS === PARTITION);
+    if ($others = array_keys(array_diff_key($events, $ours))) send($bus, 'xAck', STREAM, GROUP, $others);
+    return $ours;
+}
+
 function subscribe(PDO $store, Redis $bus): never {
     $store->exec(TABLE);
-    $bus->xGroup('CREATE', STREAM, GROUP, '0', true); // fails if the group exists already
+    // All groups are created, so that the events of a partition without a reader wait for it.
+    foreach (GROUPS as $group) $bus->xGroup('CREATE', STREAM, $group, '0', true); // fails if the group exists already
     while (true) {
-        foreach (read($bus) as $id => $fields) {
-            handle($store, json_decode($fields['event'], true, flags: JSON_THROW_ON_ERROR));
+        foreach (of_this_partition($bus, read($bus)) as $id => $event) {
+            handle($store, $event);
             send($bus, 'xAck', STREAM, GROUP, [$id]);
         }
     }

@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import pg from "pg";
 import { Webhook } from "standardwebhooks";
 
-const [HOST, PORT] = process.argv[2].split(":");
+const [HOST, PORT] = (process.argv[2] ?? "127.0.0.1:9000").split(":");
 const TEST_SOURCE = "/order-sync/test"; // the source of `order-sync send-test-event`
 const MAX_BODY = 1_000_000;
 const webhook = new Webhook(process.env.WEBHOOK_SECRET);

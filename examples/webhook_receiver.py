@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psycopg
 from standardwebhooks import Webhook, WebhookVerificationError
 
-HOST, PORT = sys.argv[1].split(":")
+HOST, PORT = (sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:9000").split(":")
 TEST_SOURCE = "/order-sync/test"  # the source of `order-sync send-test-event`
 MAX_BODY = 1_000_000
 WEBHOOK = Webhook(os.environ["WEBHOOK_SECRET"])

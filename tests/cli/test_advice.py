@@ -88,7 +88,7 @@ def test_an_order_between_two_carriers_is_shown_with_the_next_carrier_and_its_pa
         None,
         "by operator since 2026-11-21T17:00:00Z: a holiday",
     )
-    assert command_line("retry", "2011").out == "2011: queued fallback (borzo is paused)\n"
+    assert command_line("retry", "2011").out == "2011: queued (fallback), borzo is paused\n"
 
 
 @pytest.mark.usefixtures("delivery")
@@ -112,5 +112,8 @@ def test_a_rejected_order_is_shown_with_the_command_that_asks_again(
     command_line: CommandLine, container: Container
 ) -> None:
     change(container, lambda each: Change(replace(each, status=DeliveryStatus.REJECTED, step=None)))
-    advice = ["if the order is still wanted: `order-sync retry 2011` asks every carrier again"]
-    assert command_line("show", "2011", "--json").documents[0]["to_do"] == advice
+    advice = (
+        "if the order is still wanted: `order-sync retry 2011` asks every carrier again; "
+        "if the order is wrong, send it with a greater revision first"
+    )
+    assert command_line("show", "2011", "--json").documents[0]["to_do"] == [advice]

@@ -315,7 +315,7 @@ def test_a_check_writes_json(command_line: CommandLine) -> None:
     assert found["database"] == ("ok", None)
     assert found["public address"] == (
         "warn",
-        "ORDER_SYNC_PUBLIC_URL is not set: no callbacks come, and statuses are polled",
+        "ORDER_SYNC_PUBLIC_URL is not set: there is no address for callbacks, and statuses are polled",
     )
     assert found["stores"][0] == "FAIL"
 

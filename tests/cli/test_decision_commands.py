@@ -45,7 +45,9 @@ def test_an_open_offer_is_shown_with_the_requested_pickup_and_its_time_limit(com
 @pytest.mark.usefixtures("offered")
 @pytest.mark.parametrize("decision", ["accept", "deny"])
 def test_an_offer_is_decided_only_once(decision: str, command_line: CommandLine, container: Container) -> None:
-    assert command_line(decision, "2011") == Result(0, f"2011: awaiting_confirmation the decision is {decision}\n", "")
+    assert command_line(decision, "2011") == Result(
+        0, f"2011: awaiting_confirmation, the decision {decision} is sent next\n", ""
+    )
     assert command_line(decision, "2011") == Result(
         1, "", "order-sync: nothing to do: the delivery is awaiting_confirmation, its next step is confirm\n"
     )
@@ -97,7 +99,7 @@ def test_a_retry_of_an_order_behind_a_closed_gate_says_that_the_gate_still_holds
     gated.ingest.store_documents([("1-0", json.dumps(old).encode())])
     assert find(gated).status is DeliveryStatus.REJECTED
     gated.database.close()
-    assert command_line("retry", "2011") == Result(0, "2011: queued retry (it waits until the shop says ready)\n", "")
+    assert command_line("retry", "2011") == Result(0, "2011: queued (retry), it waits until the shop says ready\n", "")
 
 
 @pytest.mark.usefixtures("delivery")

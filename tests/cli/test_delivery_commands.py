@@ -302,7 +302,7 @@ def test_a_cancel_request_and_a_paused_account_are_shown(command_line: CommandLi
     apply_create_outcome(container, Uncertain("no answer"))
     answer = command_line("cancel", "2011", "--reason", "closed").out
     (shown,) = command_line("show", "2011", "--json").documents
-    assert answer == "2011: submit_unknown a cancel is requested (cervo is paused)\n"
+    assert answer == "2011: submit_unknown, a cancel is requested, cervo is paused\n"
     assert (shown["cancel_wish"], shown["paused"]) == (
         "merchant",
         "by operator since 2026-11-21T17:00:00Z: a holiday",

@@ -34,7 +34,7 @@ def test_nothing_is_wrong(command_line: CommandLine) -> None:
             "workers       1 running (host.1); host.2 vanished 10 min ago",
             "beat          sends sweeps",
             parts[2],
-            "overdue       nothing",
+            "due           nothing",
             "outbox        empty",
             "dead letters  none",
         ],

@@ -29,7 +29,10 @@ SHORTER = {r"(DEAD_MS\b.*?)60_000": rf"\g<1>{DEAD_MS}", r"(RETRY_SECONDS\b.*?)5\
 """What is shorter here than in the examples, so that the tests do not wait."""
 RECORDS = """
 CREATE TABLE kitchen_screen (delivery_id text PRIMARY KEY, sequence integer, status text);
-CREATE TABLE handled (position bigserial PRIMARY KEY, delivery_id text, sequence integer);
+CREATE TABLE handled (
+    position bigserial PRIMARY KEY, delivery_id text, sequence integer,
+    reader text DEFAULT current_setting('application_name')
+);
 CREATE SEQUENCE tries;
 CREATE FUNCTION record() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF NEW.delivery_id = 'broken' AND NEW.sequence = 2 THEN RAISE 'a handler that always fails'; END IF;
@@ -63,10 +66,10 @@ class Subscription:
     def publish(self, *events: OutgoingEvent) -> None:
         self.bus.publisher.publish("database", events, self.bus.last_id())
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, *partition: str) -> None:
         addresses = {"DATABASE_URL": self.database_url, "ORDER_SYNC_REDIS_URL": self.redis_url}
-        variables = {**os.environ, **addresses, "PGUSER": self.store.info.user}
-        command = [self.language.command, str(self.script), name]
+        variables = {**os.environ, **addresses, "PGUSER": self.store.info.user, "PGAPPNAME": name}
+        command = [self.language.command, str(self.script), name, *partition]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.readers[name] = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
 
@@ -119,9 +122,9 @@ class Subscription:
         return [(delivery, sequence) for delivery, sequence in found]
 
     def is_done(self) -> bool:
-        """Whether every entry was read and acknowledged."""
+        """Whether every group has read and acknowledged every entry."""
         groups: Any = self.client.xinfo_groups("deliveries")
-        return [(group["pending"], group["lag"]) for group in groups if group["name"] == GROUP] == [(0, 0)]
+        return {(group["pending"], group["lag"]) for group in groups} == {(0, 0)}
 
 
 @pytest.fixture(scope="session")

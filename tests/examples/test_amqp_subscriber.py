@@ -33,11 +33,13 @@ class Kitchen:
         self.log = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def run(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, str(self.script), *arguments]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(self.script)], env=self.environ, stdout=log, stderr=log
-            )
+            return subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
+
+    def start(self) -> None:
+        self.process = self.run()
 
     def kill(self) -> None:
         assert self.process is not None

@@ -78,6 +78,7 @@ NOT_RUN = {
     "docs/sandbox.md: order-sync init": "the same commands",
     "docs/scaling.md: order-sync rehearse --since 1d": "it needs yesterday's orders; test_rehearse_command.py has one",
     "docs/subscribing.md: . var/settings.sh": "tests/examples runs them",
+    "docs/subscribing.md: python examples/subscriber.py screen-1 0/4": "tests/examples runs them",
     'docs/subscribing.md: import Ajv from "ajv/dist/2020.js";': "it needs packages that no other test needs",
     "docs/subscribing.md: npx json-schema-to-typescript docs/schemas/delivery-event.schema.json > delivery-event.d.ts":
         "it needs the network",
@@ -273,7 +274,7 @@ def test_the_tutorial_works_and_so_does_every_other_command(
     reader.run(settings)
     sandbox = reader.with_values(block(TUTORIAL, "sh", "order-sync sandbox")).split()
     with running(*sandbox, folder=tmp_path) as apis, running("order-sync", "up", folder=tmp_path) as up:
-        up.wait_for("Press Ctrl-C to stop everything.")
+        up.wait_for("Ready: the web process listens.")
         web, desk = re.findall(r"^(?:Web|Desk) +(\S+)", "\n".join(up.printed), re.MULTILINE)
         reader.values |= {"https://delivery.example.com": web, "http://127.0.0.1:8001": desk}
         wait_until_it_answers(port, apis)

@@ -1,7 +1,7 @@
 """The publisher of the topic exchange `deliveries`. Events of one delivery keep their order; an event may come twice.
 
-A stream of RabbitMQ is bound to the exchange and has every event, whoever else is bound. So no event can vanish because
-nobody listens, and the newest events can be compared with the outbox, as on Redis.
+A stream of RabbitMQ is bound to the exchange and has every event, whatever else is bound. So every event is kept when
+no subscriber listens, and the newest events can be compared with the outbox, as on Redis.
 """
 
 import json
@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
+from zlib import crc32
 
 from worker.bus.port import EXAMINED, PublishedEvent, read_event, unpublished_keys
 from worker.bus.rabbitmq_session import Outgoing, Session
@@ -20,6 +21,8 @@ PREFETCH = 5000
 """The most entries that the broker sends until they are acknowledged; a chunk of the stream is smaller."""
 SECONDS_FOR_ROUNDS = 3.0
 """After this time, no further group is published: the relay records what it has while it has its lease."""
+BUCKETS = 60
+"""The number of buckets of keys. A subscriber with partitions binds the buckets of each; many numbers divide 60."""
 ARRIVAL_SECONDS = 0.25
 """How long a read waits for the first entry of a stream that seems to be empty."""
 
@@ -86,7 +89,15 @@ class Publisher:
 
     def _message(self, database: str, event: OutgoingEvent, place: str) -> Outgoing:
         document: dict[str, Any] = json.loads(event.body)
-        headers = {"partitionkey": event.key, "sequence": event.sequence, "database": database, "place": place}
+        # A text, because a headers exchange compares the types of numbers, and clients choose different ones.
+        bucket = str(crc32(event.key.encode()) % BUCKETS)
+        headers = {
+            "partitionkey": event.key,
+            "bucket": bucket,
+            "sequence": event.sequence,
+            "database": database,
+            "place": place,
+        }
         kind = document["type"]
         route = f"{kind}.{document['data']['status']}" if kind == STATUS_CHANGED else kind
         return Outgoing(self._name, route, document["id"], event.body, CONTENT_TYPE, kind, headers)

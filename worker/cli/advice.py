@@ -60,7 +60,10 @@ def _attention(delivery: Delivery) -> Iterator[str]:
 def _retry(delivery: Delivery, now: datetime) -> Iterator[str]:
     if delivery.status is DeliveryStatus.REJECTED and retry_blocker(delivery, now) is None:
         order = quote(delivery.order.order_id)
-        yield f"if the order is still wanted: `order-sync retry {order}` asks every carrier again"
+        yield (
+            f"if the order is still wanted: `order-sync retry {order}` asks every carrier again; "
+            "if the order is wrong, send it with a greater revision first"
+        )
 
 
 def _carrier(delivery: Delivery) -> str:

@@ -226,7 +226,9 @@ def _check_public_address(services: "Container") -> "CheckResult":
 
     url = services.settings.public_url
     if not url:
-        return CheckResult(Level.WARN, "ORDER_SYNC_PUBLIC_URL is not set: no callbacks come, and statuses are polled")
+        return CheckResult(
+            Level.WARN, "ORDER_SYNC_PUBLIC_URL is not set: there is no address for callbacks, and statuses are polled"
+        )
     services.public_address.prove()
     origins = [services.settings.accounts[name].base_url for name in services.callback_accounts]
     is_loopback = urlsplit(url).hostname in LOOPBACK

@@ -135,11 +135,9 @@ def _show(services: "Container", before: "Delivery", after: "Delivery | None", *
     from worker.database import accounts
 
     requested = "a cancel is requested" if after.cancel_request and not after.final else ""
-    paused = (
-        f"({after.step_carrier} is paused)" if after.step_carrier in services.database.read(accounts.paused) else ""
-    )
-    gate = f"(it waits until the shop says {after.gate})" if after.gate and not after.final else ""
+    paused = f"{after.step_carrier} is paused" if after.step_carrier in services.database.read(accounts.paused) else ""
+    gate = f"it waits until the shop says {after.gate}" if after.gate and not after.final else ""
     offer = after.active if after.status is DeliveryStatus.AWAITING_CONFIRMATION else None
-    decided = f"the decision is {offer.offer_decision}" if offer and offer.offer_decision else ""
-    parts = (f"{after.order.order_id}: {after.status.value}", after.detail, requested, decided, paused, gate)
-    console.print(" ".join(filter(None, parts)))
+    decided = f"the decision {offer.offer_decision} is sent next" if offer and offer.offer_decision else ""
+    status = f"{after.order.order_id}: {after.status.value}" + (f" ({after.detail})" if after.detail else "")
+    console.print(", ".join(filter(None, (status, requested, decided, paused, gate))))

@@ -117,7 +117,7 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     from worker.config.redis_url import RedisUrl
     from worker.config.settings import REDIS_URL_FILE
     from worker.database.database import Database
-    from worker.local.supervisor import read_tail, start_redis, write_variables
+    from worker.local.supervisor import start_redis, write_variables
 
     if not settings.accounts:
         raise SettingsError(NO_CARRIER)
@@ -145,7 +145,17 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     console.print(f"Logs    {supervisor.logs}/")
     console.print(f"Use     . {UP_SETTINGS}   in another shell, for programs that need these addresses or a key")
     console.print("Press Ctrl-C to stop everything.")
+    _watch(supervisor, web)
+
+
+def _watch(supervisor: "Supervisor", web: str) -> None:
+    """Start processes again that end, and say once when the web process listens."""
+    from worker.local.supervisor import listens, read_tail
+
+    ready = False
     while True:
+        if not ready and (ready := listens(web)):
+            console.print("Ready: the web process listens.")
         for name in supervisor.watch():
             console.print(f"{name} ended and was started again. The end of its log:", style="yellow")
             for line in read_tail(supervisor.logs / f"{name}.log", 1000).splitlines():

@@ -116,7 +116,7 @@ def _stored_lines(state: "SystemState", stored: "StoredState") -> Iterator[tuple
     yield "beat", "unknown" if sweep is None else "sends sweeps" if sweep.by_beat else "away: the workers sweep"
     yield "last sweep", f"{age(sweep.at, now)} ago" if sweep else "never"
     place = f"{overdue.step.value} at {overdue.carrier or 'no carrier'}" if overdue else ""
-    yield "overdue", f"{place} for {age(overdue.at, now)}" if overdue else "nothing"
+    yield "due", f"{place} for {age(overdue.at, now)}" if overdue else "nothing"
     yield "outbox", f"{outbox.count} unpublished for {age(outbox.oldest, now)}" if outbox.oldest else "empty"
     yield "dead letters", str(sum(each.count for each in stored.dead_letters) or "none")
 

@@ -65,7 +65,7 @@ def add(
     except (ValueError, Unavailable) as error:
         fail(str(error))
     text = f"{added.id} gets the events from now on"
-    if secret == STDIN and given:  # whoever keeps a secret out of the arguments does not want it on the screen
+    if secret == STDIN and given:  # a secret that is kept out of the arguments does not belong on the screen either
         report(text, {"id": added.id}, as_json=as_json)
     else:
         _report_secret(text, added.id, added.secrets[0], as_json=as_json)

@@ -79,6 +79,16 @@ def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
     raise OSError(f"no free port from {wanted} on at {host}")
 
 
+def listens(address: str) -> bool:
+    """Return whether something accepts connections at an address of this machine, such as `127.0.0.1:8000`."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 1).close()
+    except OSError:
+        return False
+    return True
+
+
 @dataclass
 class Process:
     """One supervised process: its command, and its current run."""

@@ -112,8 +112,8 @@ def system_troubles(state: SystemState, stored: StoredState, *, awaits_callbacks
             K.EVENTS_UNPUBLISHED,
             Severity.SYSTEM,
             "Events are not published",
-            f"{counted(stored.unpublished.count, 'event waits', 'events wait')} in the outbox. Check Redis and the "
-            "queue `events`.",
+            f"{counted(stored.unpublished.count, 'event waits', 'events wait')} in the outbox. Check the bus "
+            "(Redis or RabbitMQ) and the queue `events`.",
             since=stored.unpublished.oldest,
         )
     yield from _lags(state)
