@@ -6,7 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from tests.chaos.processes import CARRIER_OF, command, environment, platform, tr
 from tests.chaos.proxy import Network
 from tests.chaos.sandbox import Sandbox
 from tests.chaos.strangers import Strangers
+from tests.chaos.take_overs import TakeOvers
 from tests.rabbitmq import own_node
 from worker.database.database import Database
 from worker.local.supervisor import Process, Supervisor, free_port, start_redis
@@ -45,6 +46,8 @@ POLL_INTERVAL = "20"
 """Short enough that Borzo's callbacks and reads of the same order overlap."""
 BOOKING_INTERVAL, BOOKING_CHANCE = 0.5, 0.3
 """Seconds between two rounds of bookings by hand, and the share of orders that are booked in each."""
+LOOK_INTERVAL = 0.25
+"""Seconds between two looks at claims."""
 RECOVERY, SETTLING = 60.0, 120.0
 """Seconds of an idle machine."""
 MINUTES_AHEAD = (-6, -2, 0, 2, 6)
@@ -105,6 +108,7 @@ class Run:
         self.load = Load(bus, self.sandbox.seed, dice, rate, self.clock, self.gate)
         self.injector = FaultInjector(chosen(faults_of(self), wanted), random.Random(f"{seed} injector"))
         self.exits: Counter[str] = Counter()
+        self.take_overs, self._looked_at = TakeOvers(), 0.0
         self._bookings, self._booked_at = random.Random(f"{seed} bookings"), 0.0
         self.began, self.began_at, self.slowness = time.monotonic(), time.time(), 1.0
 
@@ -233,9 +237,23 @@ class Run:
         except psycopg.Error:
             return False
 
+    def watch_claims(self) -> None:
+        """Measure how long what is claimed now waits, because a host goes away."""
+        with suppress(psycopg.Error):
+            self.take_overs.begin(self.now, self._claims(), self.clock())
+
+    def _claims(self) -> list[dict[str, Any]]:
+        query = "SELECT id, version, lease_until, next_run_at FROM delivery"
+        with psycopg.connect(self.database, row_factory=dict_row, connect_timeout=2) as connection:
+            return connection.execute(query).fetchall()
+
     def _supervise(self, pause: float = TICK) -> None:
         self.exits.update(self.supervisor.watch())
         self.slowness = max(self.slowness, slowness())
+        if self.take_overs.watching and self.now >= self._looked_at + LOOK_INTERVAL:
+            self._looked_at = self.now
+            with suppress(psycopg.Error):
+                self.take_overs.look(self.now, self._claims())
         if self.now >= self._booked_at + BOOKING_INTERVAL:
             self._booked_at = self.now
             self.sandbox.book_by_hand(lambda: self._bookings.random() < BOOKING_CHANCE)

@@ -186,7 +186,12 @@ def _of_hosts(run: "Run") -> Iterator[Fault]:
             ("without power", host.go_down, host.come_up),
             ("without power and its disk lost", host.lose_disk, host.come_up),
         ):
-            yield Fault(f"{host.name} {what}", host.name, begin, end, AWAY)
+            yield Fault(f"{host.name} {what}", host.name, partial(_take_away, run, begin), end, AWAY)
+
+
+def _take_away(run: "Run", begin: Act) -> None:
+    run.watch_claims()
+    begin()
 
 
 def _of_servers(run: "Run") -> Iterator[Fault]:

@@ -110,6 +110,7 @@ def _print(run: Run, history: History, recovered: float | None, found: dict[str,
         "recovery": "none" if recovered is None else f"{recovered:.1f} s",
         "creates": _late(lateness.of_creates(history)),
         "ends": _late(lateness.of_ends(history)),
+        "take-over": _taken_over(run),
         "machine": f"{history.slowness:.1f} processes for each core",
     }
     for subject, text in counts.items():
@@ -126,6 +127,14 @@ def _late(found: lateness.Lateness) -> str:
     each = {account: (sorted(waits)[len(waits) // 2], max(waits)) for account, waits in sorted(found.items())}
     late = (f"{account} {_seconds(median)}, at most {_seconds(longest)}" for account, (median, longest) in each.items())
     return f"late without a reason: {'; '.join(late)}"
+
+
+def _taken_over(run: Run) -> str:
+    """Return how long the deliveries that were claimed when a host went away waited, on the fast clock."""
+    waits = sorted(wait * run.clock.rate for wait in run.take_overs.waits)
+    if not waits:
+        return "no host was away with a claim"
+    return f"{len(waits)} claims waited {waits[len(waits) // 2]:.0f} s, at most {waits[-1]:.0f} s"
 
 
 def _seconds(duration: timedelta) -> str:
