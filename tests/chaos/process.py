@@ -25,12 +25,12 @@ from tests.chaos.injection_points import Injection, Instrumentation
 from tests.chaos.names import NameServers
 from tests.chaos.operator import Operator
 from worker import container, log
+from worker.addresses.amqp_url import is_amqp
 from worker.app import create_app
 from worker.bus import streams
 from worker.bus.port import Bus
 from worker.bus.streams import IDLE_MS
 from worker.clock import SharedClock, since_boot
-from worker.config.amqp_url import is_amqp
 from worker.config.settings import load
 from worker.container import Container
 from worker.database import clock

@@ -11,6 +11,8 @@ import pytest
 import redis
 
 from tests.cli.commands import CommandLine, Result, write_file
+from tests.conftest import sentinel_cluster
+from tests.sentinel import MASTER
 from worker.carriers.port import Callback, CallbackKey
 from worker.config.settings import NO_REDIS
 from worker.database import callbacks
@@ -355,3 +357,32 @@ def test_a_check_does_not_fail_because_a_rate_limit_is_used_up(
         command_line.set(REDIS_URL=url, CARRIERS__DELIVERIT__RATE="1/day")
         lines = [part(command_line("check"), "carrier deliverit") for _ in range(2)]
     assert lines[1] == "warn  carrier deliverit: the rate limit of this account is used up: check it again later"
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("carriers")
+def test_a_check_names_what_is_wrong_with_sentinels_and_their_master(command_line: CommandLine, tmp_path: Path) -> None:
+    with sentinel_cluster(tmp_path) as cluster:
+        command_line.set(REDIS_URL=cluster.url)
+        works = command_line("check")
+        command_line.set(REDIS_URL=cluster.url.replace(f"/{MASTER}/", "/other/"))
+        unknown = command_line("check")
+        command_line.set(REDIS_URL=cluster.url)
+        first = cluster.sentinels[0]
+        first.kill()
+        cluster.master.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        broken = command_line("check")
+    assert [part(works, name) for name in ("redis", "broker", f"sentinel {MASTER}")] == [
+        "ok    redis",
+        "ok    broker",
+        f"ok    sentinel {MASTER}",
+    ]
+    assert part(unknown, "redis").startswith(
+        "FAIL  redis: MasterNotFoundError no Sentinel names the master other: "
+        f"localhost:{first.port} does not know it, "
+    )
+    assert f"the Sentinel localhost:{first.port} does not know the master other" in part(unknown, "sentinel other")
+    assert part(broken, "redis").startswith("FAIL  redis: maxmemory-policy is allkeys-lru, it must be noeviction")
+    assert part(broken, f"sentinel {MASTER}").startswith(
+        f"warn  sentinel {MASTER}: the Sentinel localhost:{first.port} does not answer (ConnectionError "
+    )

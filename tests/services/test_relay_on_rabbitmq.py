@@ -10,8 +10,8 @@ from sqlalchemy import delete
 from tests.bus.servers import RabbitServer, StreamsServer
 from tests.database.samples import place
 from tests.services.test_relay import RelayHarness
+from worker.addresses.amqp_url import AmqpUrl
 from worker.bus import rabbitmq
-from worker.config.amqp_url import AmqpUrl
 from worker.database import accounts
 from worker.database.connection import Connection
 from worker.database.tables import EVENT, PUBLICATION
@@ -120,7 +120,7 @@ def test_a_database_that_lost_commits_is_noticed_and_the_sequence_goes_on(
 
 def test_events_wait_while_rabbitmq_is_away(harness: RelayHarness, rabbit_server: RabbitServer) -> None:
     place(harness.database, "1")
-    nowhere = AmqpUrl.parse("amqp://127.0.0.1:1").options
+    nowhere = AmqpUrl.parse("amqp://127.0.0.1:1").servers
     harness.container.bus = rabbitmq.Bus(nowhere, orders="orders", events="deliveries")
     harness.relay()
     harness.container.bus = rabbit_server.bus

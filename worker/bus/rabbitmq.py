@@ -14,7 +14,7 @@ from uuid import uuid4
 from worker.bus.port import GROUP, RABBITMQ, Entry, Group, dump_fields
 from worker.bus.rabbitmq_publisher import CONTENT_TYPE, Publisher
 from worker.bus.rabbitmq_reader import FIELDS_TYPE, Reader
-from worker.bus.rabbitmq_session import Outgoing, Session
+from worker.bus.rabbitmq_session import Outgoing, Servers, Session
 
 DEAD = ".dead"
 """What follows the name of the orders queue in the name of its dead-letter exchange and queue."""
@@ -33,16 +33,14 @@ class Bus:
 
     server = RABBITMQ
 
-    def __init__(
-        self, server: Mapping[str, Any], *, orders: str, events: str, delivery_limit: int = DELIVERY_LIMIT
-    ) -> None:
-        """Take the server's address as arguments of py-amqp's connection."""
+    def __init__(self, servers: Servers, *, orders: str, events: str, delivery_limit: int = DELIVERY_LIMIT) -> None:
+        """Take the nodes of a cluster, each as the arguments of py-amqp's connection."""
         self.orders, self.events = orders, events
-        self._server, self._delivery_limit = server, delivery_limit
-        self._orders_out = Session(server, "order-sync orders", _confirming(self._declare_orders))
-        self._asking = Session(server, "order-sync status", self._declare_orders)
-        self._events_out = Session(server, "order-sync events", _confirming(self._declare_events))
-        self._stream = Session(server, "order-sync stream", self._declare_events)
+        self._servers, self._delivery_limit = servers, delivery_limit
+        self._orders_out = Session(servers, "order-sync orders", _confirming(self._declare_orders))
+        self._asking = Session(servers, "order-sync status", self._declare_orders)
+        self._events_out = Session(servers, "order-sync events", _confirming(self._declare_events))
+        self._stream = Session(servers, "order-sync stream", self._declare_events)
         self.publisher = Publisher(self._events_out, self._stream, events)
         self._readers: dict[str, Reader] = {}
         self._waiting_since: float | None = None
@@ -85,7 +83,7 @@ class Bus:
         When a connection is lost, the broker gives its messages to any reader again.
         """
         if consumer not in self._readers:
-            self._readers[consumer] = Reader(self._server, self.orders, f"{self.orders}{DEAD}", self._declare_orders)
+            self._readers[consumer] = Reader(self._servers, self.orders, f"{self.orders}{DEAD}", self._declare_orders)
         reader = self._readers[consumer]
         return reader.unacknowledged(count) if mine else reader.next(count, block_ms / 1000)
 

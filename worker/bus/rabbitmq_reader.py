@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 from worker.bus.port import Entry, Fields, load_fields
-from worker.bus.rabbitmq_session import Session
+from worker.bus.rabbitmq_session import Servers, Session
 
 PREFETCH = 100
 """The most messages that the broker gives to a reader which has not acknowledged them."""
@@ -25,8 +25,8 @@ BINARY_PREFIXES = ("cloudEvents:", "cloudEvents_")
 class Reader:
     """What one consumer has received and not acknowledged, in the order of its arrival."""
 
-    def __init__(self, server: Mapping[str, Any], queue: str, dead_queue: str, declare: Callable[[Any], None]) -> None:
-        self._session = Session(server, "order-sync reader", self._subscribe, idle_seconds=inf)
+    def __init__(self, servers: Servers, queue: str, dead_queue: str, declare: Callable[[Any], None]) -> None:
+        self._session = Session(servers, "order-sync reader", self._subscribe, idle_seconds=inf)
         self._queue, self._dead_queue, self._declare = queue, dead_queue, declare
         self._received: deque[tuple[int, Entry]] = deque()
         self._read: dict[str, tuple[int, Entry]] = {}

@@ -6,6 +6,7 @@ that publish, so each kind of work has a connection of its own.
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ IDLE_SECONDS = 10.0
 
 CONTENT_HEADER, PROPERTIES_AT, NO_PROPERTIES = 2, 12, b"\0\0"
 """The type of the frame with a message's properties, where they begin in it, and how none are written."""
+
+Servers = Sequence[Mapping[str, Any]]
+"""The nodes of a cluster, as arguments of py-amqp's connection. They are tried in turn until one lets us in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +68,16 @@ class Session:
 
     def __init__(
         self,
-        server: Mapping[str, Any],
+        servers: Servers,
         name: str,
         set_up: Callable[[Any], None],
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        """Take the server's address as arguments of py-amqp, and the name that RabbitMQ shows for the connection.
+        """Take the servers, and the name that RabbitMQ shows for the connection.
 
         `set_up` is called with every new channel.
         """
-        self._server, self._name, self._set_up, self._idle_seconds = server, name, set_up, idle_seconds
+        self._servers, self._name, self._set_up, self._idle_seconds = deque(servers), name, set_up, idle_seconds
         self._lock = threading.RLock()
         self._connection: Any = None
         self._channel: Any = None
@@ -99,8 +103,20 @@ class Session:
         if self._connection and time.monotonic() - self._used_at < self._idle_seconds:
             return
         self.close(ask=True)
+        for _ in range(len(self._servers) - 1):
+            try:
+                self._connect()
+            except OUTAGES:
+                self.close()
+                self._servers.rotate(-1)
+            else:
+                return
+        self._connect()
+
+    def _connect(self) -> None:
+        """Connect to the first server."""
         self._connection = amqp.Connection(
-            **self._server,
+            **self._servers[0],
             connect_timeout=SOCKET_SECONDS,
             heartbeat=HEARTBEAT_SECONDS,
             client_properties={"connection_name": self._name},

@@ -14,6 +14,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from worker.addresses.redis_url import RedisUrl
+from worker.bus import sentinel
 from worker.bus.port import GROUP, REDIS, Consumer, Entry, Fields, Group
 from worker.bus.publisher import Publisher
 
@@ -255,13 +257,16 @@ class Bus:
 def connect(url: str) -> redis.Redis:
     """Return a client in which every operation has a timeout; a half-open connection would otherwise hang for ever."""
     tcp: dict[str, Any] = {"socket_connect_timeout": 5, "socket_keepalive": True}
-    return redis.Redis.from_url(
-        url,
-        **({} if url.startswith("unix:") else tcp),  # the connection of a Unix socket rejects these options
-        socket_timeout=SOCKET_SECONDS,
-        health_check_interval=5,
-        retry=Retry(NoBackoff(), 0),  # a retry could write twice
-    )
+    options: dict[str, Any] = {
+        "socket_timeout": SOCKET_SECONDS,
+        "health_check_interval": 5,
+        "retry": Retry(NoBackoff(), 0),  # a retry could write twice
+    }
+    address = RedisUrl.parse(url)
+    if address.master:
+        return sentinel.connect(address, **tcp, **options)
+    # The connection of a Unix socket rejects the options of TCP.
+    return redis.Redis.from_url(url, **({} if address.path else tcp), **options)
 
 
 def _pairs(reply: Any) -> list[Any]:

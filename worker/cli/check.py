@@ -16,8 +16,10 @@ from worker.http.account import LOOPBACK
 
 if TYPE_CHECKING:
     from schemas.stores import Store
+    from worker.addresses.redis_url import RedisUrl
     from worker.bus.port import Bus
     from worker.carriers.account import CarrierAccount
+    from worker.config.settings import Settings
     from worker.container import Container
     from worker.domain.setup import CheckResult
 
@@ -87,6 +89,7 @@ def _servers(services: "Container", *, has_redis: bool) -> dict[str, Check]:
         **({"clock": partial(_check_clock, services)} if services.settings.shared else {}),
         "redis": lambda: _check_redis(redis_at(services.settings.redis)),
         **({"bus": lambda: _check_redis(services.bus)} if services.settings.bus_url else {}),
+        **_sentinels(services.settings),
         **(on_redis if has_redis else {}),
         "journal": partial(_check_journal, services),
     }
@@ -112,6 +115,17 @@ def _check_redis(bus: "Bus") -> "CheckResult":
     from worker.domain.setup import warn_of
 
     return warn_of(iter(check_redis(bus)))
+
+
+def _sentinels(settings: "Settings") -> dict[str, Check]:
+    return {f"sentinel {each.master}": partial(_check_sentinels, each) for each in settings.masters}
+
+
+def _check_sentinels(address: "RedisUrl") -> "CheckResult":
+    from worker.bus import sentinel
+    from worker.domain.setup import warn_of
+
+    return warn_of(sentinel.faults(address))
 
 
 def _check_clock(services: "Container") -> "CheckResult":

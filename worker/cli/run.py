@@ -113,8 +113,8 @@ def up() -> None:
 
 
 def _up(supervisor: "Supervisor", settings: "Settings") -> None:
-    from worker.config.amqp_url import AmqpUrl, is_amqp
-    from worker.config.redis_url import RedisUrl
+    from worker.addresses.amqp_url import AmqpUrl, is_amqp
+    from worker.addresses.redis_url import RedisUrl
     from worker.config.settings import REDIS_URL_FILE
     from worker.database.database import Database
     from worker.local.supervisor import start_redis, write_variables
@@ -196,11 +196,11 @@ def _wait_and_check_redis(url: str) -> None:
 
 def _check_rabbitmq(settings: "Settings") -> None:
     """Show why RabbitMQ does not work, if it does not. The processes try again until it does."""
+    from worker.addresses.amqp_url import AmqpUrl
     from worker.bus import rabbitmq
     from worker.bus.port import OUTAGES
-    from worker.config.amqp_url import AmqpUrl
 
-    server = AmqpUrl.parse(settings.bus_url).options
+    server = AmqpUrl.parse(settings.bus_url).servers
     try:
         rabbitmq.Bus(server, orders=settings.orders_stream, events=settings.events_stream).ping()
     except OUTAGES as error:

@@ -25,12 +25,14 @@ from pydantic import (
 )
 
 from schemas.stores import Store
+from worker.addresses.amqp_url import AmqpUrl, is_amqp
+from worker.addresses.redis_url import PORTS as REDIS_SCHEMES
+from worker.addresses.redis_url import WRONG as WRONG_REDIS
+from worker.addresses.redis_url import RedisUrl
 from worker.carriers import KINDS
 from worker.carriers.account import CarrierAccount, Hours
 from worker.clock import AGE, parse_age
 from worker.config import sources
-from worker.config.amqp_url import AmqpUrl, is_amqp
-from worker.config.redis_url import SCHEMES, RedisUrl
 from worker.errors import SettingsError
 from worker.http.account import LOOPBACK
 from worker.ordering_api.account import Ordering
@@ -150,12 +152,14 @@ class Settings(_Section):
     `postgresql://user:password@one:5432,two:5432/name?target_session_attrs=read-write`."""
     redis_url: str = Field(default="", repr=False)
     """Redis or Valkey: `redis://[[USER]:PASSWORD@]HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`. With
-    TLS, the options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`, `ssl_check_hostname=false` and `ssl_cert_reqs=none`
-    are allowed. Without an address, `up` and `demo` start a server and write its address to `var/redis.url`."""
+    Sentinel, it is `redis+sentinel://[[USER]:PASSWORD@]SENTINEL:PORT,SENTINEL:PORT/MASTER[/DB]`, or `rediss+sentinel://`
+    for TLS, and the options `sentinel_username` and `sentinel_password` are allowed (docs/deploying.md). With TLS, the
+    options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`, `ssl_check_hostname=false` and `ssl_cert_reqs=none` are
+    allowed. Without an address, `up` and `demo` start a server and write its address to `var/redis.url`."""
     broker_url: str = Field(default="", repr=False)
     """Celery's broker, if it is not the Redis above: another Redis, or RabbitMQ by
-    `amqp://[USER:PASSWORD@]HOST[:PORT][/VIRTUAL_HOST]`, `amqps://` for TLS. With TLS, the options of the Redis above
-    are allowed."""
+    `amqp://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]][/VIRTUAL_HOST]`, `amqps://` for TLS. With TLS, the options of the
+    Redis above are allowed."""
     bus_url: str = Field(default="", repr=False)
     """The server of the incoming messages and of the events, if it is not the Redis above: another Redis, or RabbitMQ
     (docs/rabbitmq.md). The rate limits and the circuit breakers stay on the Redis above."""
@@ -260,7 +264,7 @@ class Settings(_Section):
         if is_amqp(url):
             return str(AmqpUrl.parse(url))
         if url and not _is_redis_url(url):
-            raise ValueError("must be a redis://, rediss://, unix://, amqp:// or amqps:// address")
+            raise ValueError(f"{WRONG_REDIS}, or an amqp:// or amqps:// address")
         return url and str(RedisUrl.parse(url))
 
     @field_validator("broker_url")
@@ -366,15 +370,34 @@ class Settings(_Section):
     @property
     def broker(self) -> str:
         """The URL of Celery's broker, as kombu reads it."""
+        address = self._broker_address
+        return address if isinstance(address, str) else address.for_kombu
+
+    @property
+    def sentinel(self) -> RedisUrl | None:
+        """The address of Celery's broker if Sentinel names its master."""
+        address = self._broker_address
+        return address if isinstance(address, RedisUrl) and address.master else None
+
+    @property
+    def masters(self) -> list[RedisUrl]:
+        """The addresses of all masters that Sentinel names, each once."""
+        urls = dict.fromkeys((self.redis if self.has_redis else "", self.bus_url, self.broker_url))
+        return [address for url in urls if _is_redis_url(url) and (address := RedisUrl.parse(url)).master]
+
+    @property
+    def _broker_address(self) -> AmqpUrl | RedisUrl | str:
+        """The address of Celery's broker; a text if only kombu knows its scheme."""
         url = self.broker_url or self.redis
         if is_amqp(url):
-            return AmqpUrl.parse(url).for_kombu
-        return RedisUrl.parse(url).for_kombu if _is_redis_url(url) else url
+            return AmqpUrl.parse(url)
+        return RedisUrl.parse(url) if _is_redis_url(url) else url
 
     @property
     def broker_ssl(self) -> dict[str, Any] | None:
-        """The options of TLS for a broker on RabbitMQ; None for any other. kombu reads those of Redis in the URL."""
-        return AmqpUrl.parse(self.broker_url).ssl if is_amqp(self.broker_url) else None
+        """The options of TLS for Celery's broker; None without TLS."""
+        address = self._broker_address
+        return None if isinstance(address, str) else address.ssl
 
     @property
     def bus(self) -> str:
@@ -436,7 +459,7 @@ def _directory(tree: Mapping[str, Any], where: str) -> dict[str, Store]:
 
 
 def _is_redis_url(url: str) -> bool:
-    return url.partition(":")[0] in SCHEMES
+    return url.partition(":")[0] in REDIS_SCHEMES
 
 
 class _Directory(RootModel[dict[str, Store]]):

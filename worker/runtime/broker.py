@@ -14,6 +14,8 @@ from kombu.transport import pyamqp
 from kombu.transport import redis as kombu_redis
 
 from worker import log
+from worker.addresses.amqp_url import named
+from worker.bus import sentinel
 from worker.bus.port import OUTAGES
 
 logger = log.get(__name__)
@@ -65,6 +67,20 @@ class Transport(kombu_redis.Transport):
         for channel in channels:
             if isinstance(tag, str) and tag in channel.qos._delivered:  # noqa: SLF001 - kombu has no public name for it
                 channel.basic_reject(tag, requeue=False)
+
+
+class SentinelChannel(Channel, kombu_redis.SentinelChannel):
+    """The same on a master that Sentinel names, with connections that leave a server which accepts no writes."""
+
+    connection_class = sentinel.MasterConnection
+    connection_class_ssl = sentinel.TlsMasterConnection
+
+
+class SentinelTransport(Transport):
+    """The same transport by way of Sentinel."""
+
+    Channel = SentinelChannel
+    default_port = kombu_redis.SentinelTransport.default_port
 
 
 class AmqpChannel(pyamqp.Channel):
@@ -119,13 +135,22 @@ class AmqpTransport(pyamqp.Transport):
     Connection = AmqpConnection
 
     def establish_connection(self) -> Any:
-        """Return a connection whose socket gives up after `SOCKET_SECONDS`."""
+        """Return a connection whose socket gives up after `SOCKET_SECONDS`, to the host that the certificate names."""
+        client: Any = self.client
+        if client.ssl:  # kombu would write the name into the options, which are also those of the next host
+            client.ssl = named(client.ssl, client.hostname)
         connection = super().establish_connection()
         connection.transport.sock.settimeout(SOCKET_SECONDS)
         return connection
 
 
-ALIASES = {"redis": Transport, "rediss": Transport, "amqp": AmqpTransport, "amqps": AmqpTransport}
+ALIASES = {
+    "redis": Transport,
+    "rediss": Transport,
+    "sentinel": SentinelTransport,
+    "amqp": AmqpTransport,
+    "amqps": AmqpTransport,
+}
 
 
 def install() -> None:

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from schemas.events import EventType
 from worker import log
+from worker.addresses.redis_url import RedisUrl
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers import KINDS
-from worker.config.redis_url import RedisUrl
 from worker.local.demo.orders import ACCEPTED, MALFORMED, SAMPLES, first_message, next_message
 from worker.local.demo.platform import DELIVERED, MISSED, final_status, place_missed_order
 from worker.local.demo.show import OrderView, display, print_line

@@ -11,9 +11,9 @@ import redis
 from kombu.exceptions import OperationalError
 
 from tests.tls import CERTIFICATE, tls_in_front_of
+from worker.addresses.redis_url import UNREADABLE, RedisUrl
 from worker.app import create_app
 from worker.bus import streams
-from worker.config.redis_url import UNREADABLE, RedisUrl
 from worker.config.settings import load
 from worker.errors import SettingsError
 
@@ -78,6 +78,15 @@ def test_bus_rate_limits_and_broker_use_one_server_and_one_database(
         ("rediss://h/0?ssl_cert_reqs=optional", "the option ssl_cert_reqs must be required or none"),
         ("redis://h/zero", "must have the number of a database as its path or its option db"),
         ("redis://h?db=-1", "must have the number of a database as its path or its option db"),
+        ("redis+sentinel://h", "must have the name of the master as its path"),
+        ("redis+sentinel://h/main/one", "must have the number of a database as its path or its option db"),
+        ("redis+sentinel://h,,i/main", UNREADABLE),
+        ("redis+sentinel://h:26379:1/main", UNREADABLE),
+        (
+            "redis+sentinel://h/main?ssl_cert_reqs=none",
+            "cannot have the option ssl_cert_reqs, only db, password, sentinel_password, sentinel_username, username",
+        ),
+        ("redis://h,i/0", "can have several hosts only if they are Sentinels (redis+sentinel://)"),
         ("unix://host/r.sock", UNREADABLE),
         ("unix://?db=1", UNREADABLE),
     ],
@@ -102,15 +111,44 @@ def test_a_password_with_a_special_character_is_refused_and_not_shown(password: 
 def test_the_password_is_masked_where_an_address_is_shown() -> None:
     shown = [
         RedisUrl.parse(url).masked
-        for url in ("redis://:secret@h/1", "rediss://u:secret@h", "unix://:secret@/r.sock", "redis://h?password=secret")
+        for url in (
+            "redis://:secret@h/1",
+            "rediss://u:secret@h",
+            "unix://:secret@/r.sock",
+            "redis://h?password=secret",
+            "redis+sentinel://u:secret@h,[::1]:1/main/2?sentinel_username=s&sentinel_password=secret",
+        )
     ]
     assert shown == [
         "redis://:***@h:6379/1",
         "rediss://u:***@h:6379/0?ssl_cert_reqs=required",
         "unix://:***@/r.sock?db=0",
         "redis://:***@h:6379/0",
+        "redis+sentinel://u:***@h:26379,[::1]:1/main/2?sentinel_password=***&sentinel_username=s",
     ]
-    assert "secret" not in repr(RedisUrl.parse("redis://:secret@h/1"))
+    assert "secret" not in repr(RedisUrl.parse("redis+sentinel://:secret@h/main?sentinel_password=secret"))
+
+
+def test_kombu_gets_the_sentinels_their_credentials_and_tls_of_the_address() -> None:
+    url = f"rediss+sentinel://u:{ESCAPED}@h,i:1/ma%20in/2?sentinel_password={ESCAPED}&ssl_ca_certs=/ca.pem"
+    assert RedisUrl.parse(str(RedisUrl.parse(url))) == RedisUrl.parse(url)
+    tls = {"ssl_ca_certs": "/ca.pem", "ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    with create_app(load({"ORDER_SYNC_REDIS_URL": url})).connection_for_write() as connection:
+        options: Any = connection.transport_options
+        sentinel = dict(options["sentinel_kwargs"])
+        assert (sentinel.pop("retry").get_retries(), options["master_name"]) == (0, "ma in")
+        assert sentinel == {
+            "username": None,
+            "password": PASSWORD,
+            "ssl": True,
+            **tls,
+            "socket_timeout": 2,
+            "socket_connect_timeout": 2,
+        }
+        assert (connection.alt, connection.ssl) == (
+            [f"sentinel://u:{ESCAPED}@h:26379/2", f"sentinel://u:{ESCAPED}@i:1/2"],
+            tls,
+        )
 
 
 # --- TLS ---
@@ -119,8 +157,8 @@ def test_the_password_is_masked_where_an_address_is_shown() -> None:
 @pytest.fixture
 def tls_port(redis_url: str) -> Iterator[int]:
     """Yield the port of a Redis whose certificate nobody vouches for."""
-    parsed = RedisUrl.parse(redis_url)
-    with tls_in_front_of(parsed.host, parsed.port) as port:
+    (host,) = RedisUrl.parse(redis_url).hosts
+    with tls_in_front_of(*host) as port:
         yield port
 
 

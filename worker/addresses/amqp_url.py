@@ -9,26 +9,28 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
-from worker.config.redis_url import AS_PERCENT, MASK, read_options, split_address
+from worker.addresses.redis_url import AS_PERCENT, MASK, Host, read_options, split_address
 
-SCHEMES = frozenset({"amqp", "amqps"})
+PORTS = {"amqp": 5672, "amqps": 5671}
+"""The port of each scheme, if an address has none."""
 WRONG = "must be an amqp:// or amqps:// address"
 UNREADABLE = f"{WRONG}; {AS_PERCENT}"
-PORTS = {"amqp": 5672, "amqps": 5671}
 
 
 def is_amqp(url: str) -> bool:
     """Return whether an address is one of RabbitMQ."""
-    return url.partition(":")[0] in SCHEMES
+    return url.partition(":")[0] in PORTS
 
 
 @dataclass(frozen=True, slots=True)
 class AmqpUrl:
-    """The parts of an address. The user is `guest` and the virtual host is `/` if the address names none."""
+    """The parts of an address. The user is `guest` and the virtual host is `/` if the address names none.
+
+    Several hosts are the nodes of one cluster.
+    """
 
     scheme: str
-    host: str
-    port: int
+    hosts: tuple[Host, ...]
     virtual_host: str
     username: str
     password: str = field(repr=False)
@@ -37,64 +39,70 @@ class AmqpUrl:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Parse an address. Raises ValueError for an unusable address. The error's text contains no secrets."""
-        parts = split_address(url, SCHEMES, WRONG)
+        parts = split_address(url, PORTS, WRONG)
         if "/" in parts.path[1:]:
             raise ValueError(UNREADABLE)
         options = read_options(parts.query, frozenset(), tls=parts.scheme == "amqps")
         return cls(
             scheme=parts.scheme,
-            host=parts.hostname or "localhost",
-            port=parts.port or PORTS[parts.scheme],
+            hosts=tuple(Host(name or "localhost", port) for name, port in parts.hosts),
             virtual_host=unquote(parts.path[1:]) or "/",
-            username=unquote(parts.username or "guest"),
-            password=unquote(parts.password or "guest"),
+            username=parts.username or "guest",
+            password=parts.password or "guest",
             tls=tuple(sorted(options.items())),
         )
 
     def __str__(self) -> str:
         """Return the address with all its options."""
         query = "&".join(f"{name}={quote(value, safe='/')}" for name, value in self.tls)
-        return f"{self.for_kombu}{'?' if query else ''}{query}"
+        return f"{self._write(self._hosts, quote(self.password, safe=''))}{'?' if query else ''}{query}"
 
     @property
     def for_kombu(self) -> str:
         """The address as kombu reads it, which gets `ssl` from a setting."""
-        return self._write(quote(self.password, safe=""))
+        return ";".join(self._write(str(host), quote(self.password, safe="")) for host in self.hosts)
 
     @property
     def masked(self) -> str:
         """The address without its password."""
-        return self._write(MASK)
+        return self._write(self._hosts, MASK)
 
     @property
-    def options(self) -> dict[str, Any]:
-        """The arguments of py-amqp's connection."""
-        return {
-            "host": f"{self._host}:{self.port}",
-            "userid": self.username,
-            "password": self.password,
-            "virtual_host": self.virtual_host,
-            "ssl": self.ssl or False,
-        }
+    def servers(self) -> tuple[dict[str, Any], ...]:
+        """The arguments of py-amqp's connection to each host."""
+        return tuple(
+            {
+                "host": str(host),
+                "userid": self.username,
+                "password": self.password,
+                "virtual_host": self.virtual_host,
+                "ssl": named(self.ssl, host.name) if self.ssl else False,
+            }
+            for host in self.hosts
+        )
 
     @property
     def ssl(self) -> dict[str, Any] | None:
-        """The options of TLS as py-amqp takes them; None without TLS."""
+        """The options of TLS as py-amqp takes them, except the name of the server, see `named`; None without TLS."""
         if self.scheme == "amqp":
             return None
         options = dict(self.tls)
         verified = options["ssl_cert_reqs"] == "required"
-        named = verified and options.get("ssl_check_hostname") != "false"
         return {
             "cert_reqs": ssl.CERT_REQUIRED if verified else ssl.CERT_NONE,
-            **({"server_hostname": self.host} if named else {}),
+            **({"server_hostname": None} if verified and options.get("ssl_check_hostname") != "false" else {}),
             **{key: options.get(f"ssl_{key}") for key in ("ca_certs", "certfile", "keyfile")},
         }
 
-    def _write(self, password: str) -> str:
-        user = f"{quote(self.username, safe='')}:{password}"
-        return f"{self.scheme}://{user}@{self._host}:{self.port}/{quote(self.virtual_host, safe='')}"
-
     @property
-    def _host(self) -> str:
-        return f"[{self.host}]" if ":" in self.host else self.host
+    def _hosts(self) -> str:
+        return ",".join(map(str, self.hosts))
+
+    def _write(self, hosts: str, password: str) -> str:
+        user = f"{quote(self.username, safe='')}:{password}"
+        return f"{self.scheme}://{user}@{hosts}/{quote(self.virtual_host, safe='')}"
+
+
+def named(options: dict[str, Any], host: str) -> dict[str, Any]:
+    """Return options of TLS with the name that the certificate must have, if it is checked and not yet in them."""
+    return {**options, "server_hostname": host} if options.get("server_hostname", host) is None else options

@@ -6,8 +6,8 @@ from urllib.parse import quote
 import pytest
 from celery import Celery
 
+from worker.addresses.amqp_url import UNREADABLE, WRONG, AmqpUrl
 from worker.app import create_app
-from worker.config.amqp_url import UNREADABLE, WRONG, AmqpUrl
 from worker.config.settings import NO_REDIS, load
 from worker.errors import SettingsError
 
@@ -32,7 +32,7 @@ def app(url: str) -> Celery:
     ],
 )
 def test_both_clients_read_the_same_parts(url: str, host: str, credentials: tuple[str, str], virtual_host: str) -> None:
-    options = AmqpUrl.parse(url).options
+    (options,) = AmqpUrl.parse(url).servers
     broker = app(url).connection_for_write()
     assert (options["host"], options["userid"], options["password"]) == (host, *credentials)
     assert (broker.userid, broker.password) == credentials
@@ -45,10 +45,23 @@ def test_tls_verifies_the_certificate_and_the_name_of_the_server_unless_told_oth
     strict = AmqpUrl.parse("amqps://rabbit?ssl_ca_certs=/ca.pem").ssl
     lax = AmqpUrl.parse("amqps://rabbit?ssl_cert_reqs=none").ssl
     nothing = {"certfile": None, "keyfile": None}
-    verified = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "rabbit", "ca_certs": "/ca.pem", **nothing}
+    verified = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, "ca_certs": "/ca.pem", **nothing}
     assert (strict, lax) == (verified, {"cert_reqs": ssl.CERT_NONE, "ca_certs": None, **nothing})
     assert app("amqps://rabbit?ssl_ca_certs=/ca.pem").connection_for_write().ssl == verified
+    servers = AmqpUrl.parse("amqps://rabbit,other?ssl_ca_certs=/ca.pem").servers
+    assert [each["ssl"] for each in servers] == [{**verified, "server_hostname": name} for name in ("rabbit", "other")]
     assert AmqpUrl.parse("amqp://rabbit").ssl is None
+
+
+def test_several_hosts_are_the_nodes_of_a_cluster_for_both_clients() -> None:
+    url = AmqpUrl.parse(f"amqp://u:{ESCAPED}@one,two:5673,[::1]/v")
+    assert [each["host"] for each in url.servers] == ["one:5672", "two:5673", "[::1]:5672"]
+    assert {each["password"] for each in url.servers} == {PASSWORD}
+    assert app(str(url)).connection_for_write().alt == [
+        f"amqp://u:{ESCAPED}@{host}/v" for host in ("one:5672", "two:5673", "[::1]:5672")
+    ]
+    assert AmqpUrl.parse(str(url)) == url
+    assert url.masked == "amqp://u:***@one:5672,two:5673,[::1]:5672/v"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +71,7 @@ def test_tls_verifies_the_certificate_and_the_name_of_the_server_unless_told_oth
         ("amqp://u:secret#x@rabbit", UNREADABLE),
         ("amqp://u:secret/x@rabbit", UNREADABLE),
         ("amqp://rabbit:port", UNREADABLE),
+        ("amqp://one,,two", UNREADABLE),
         ("amqp://rabbit/a/b", UNREADABLE),
         ("amqp://rabbit?heartbeat=5", "cannot have the option heartbeat, nor any other"),
         ("amqps://rabbit?ssl_cert_reqs=maybe", "the option ssl_cert_reqs must be required or none"),
