@@ -136,11 +136,11 @@ def main(folder: Path) -> None:
         scenario.begin()
         see(lambda _: scenario.is_creating(), "creates")
         scenario.go_on_without_the_first()
-        see(Scenario.settled, "is replaced")
+        see(lambda _: scenario.settled(), "is replaced")
         without = scenario.result()
         scenario.come_back()
         see(lambda _: scenario.is_back(), "is back")
-        see(Scenario.settled, "has settled")
+        see(lambda _: scenario.settled(), "has settled")
         print(json.dumps([without, scenario.result()]))  # noqa: T201 - its result
 
 
