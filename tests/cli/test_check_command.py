@@ -11,8 +11,7 @@ import pytest
 import redis
 
 from tests.cli.commands import CommandLine, Result, write_file
-from tests.conftest import sentinel_cluster
-from tests.sentinel import MASTER
+from tests.sentinel import MASTER, Cluster
 from worker.carriers.port import Callback, CallbackKey
 from worker.config.settings import NO_REDIS
 from worker.database import callbacks
@@ -359,17 +358,18 @@ def test_a_check_does_not_fail_because_a_rate_limit_is_used_up(
 
 @pytest.mark.long
 @pytest.mark.usefixtures("carriers")
-def test_a_check_names_what_is_wrong_with_sentinels_and_their_master(command_line: CommandLine, tmp_path: Path) -> None:
-    with sentinel_cluster(tmp_path) as cluster:
-        command_line.set(REDIS_URL=cluster.url)
-        works = command_line("check")
-        command_line.set(REDIS_URL=cluster.url.replace(f"/{MASTER}/0", "/other/0"))
-        unknown = command_line("check")
-        command_line.set(REDIS_URL=cluster.url)
-        first = cluster.sentinels[0]
-        first.kill()
-        cluster.master.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        broken = command_line("check")
+def test_a_check_names_what_is_wrong_with_sentinels_and_their_master(
+    command_line: CommandLine, cluster: Cluster
+) -> None:
+    command_line.set(REDIS_URL=cluster.url)
+    works = command_line("check")
+    command_line.set(REDIS_URL=cluster.url.replace(f"/{MASTER}/0", "/other/0"))
+    unknown = command_line("check")
+    command_line.set(REDIS_URL=cluster.url)
+    first = cluster.sentinels[0]
+    first.kill()
+    cluster.master.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    broken = command_line("check")
     assert [part(works, name) for name in ("redis", "broker", f"sentinel {MASTER}")] == [
         "ok    redis",
         "ok    broker",

@@ -1,7 +1,7 @@
 """Each function of the database room reads the big tables by the indexes that `query_plans.txt` lists.
 
 A line of this file is a function and what its statements use on PostgreSQL. "ALL OF event" means that a statement reads
-more than half of the table, with or without an index. After an intended change, write the file again:
+more than three quarters of it, with or without an index. After an intended change, write the file again:
 `UPDATE_QUERY_PLANS=1 pytest tests/database/test_query_plans.py`.
 """
 

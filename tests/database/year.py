@@ -1,4 +1,4 @@
-"""A year of deliveries in a PostgreSQL database: nearly all have ended, some thousands are active, a few ask somebody.
+"""A year of deliveries in a PostgreSQL database: nearly all have ended, and some thousands are active.
 
 SQL copies the rows of one delivery that the product stored. An event has 560 bytes, which is half of the usual length,
 and an order with its store 1,000. Rows are written once and in order, so no page has a dead row.
@@ -60,9 +60,9 @@ STATEMENTS = (
     """,
     """
     INSERT INTO placed_order (delivery_id, "order", store, fingerprint)
-    SELECT id, replace(%(order)s, '%(phone)s', '+45' || 20000000 + n %% 70000000), %(store)s, md5(n::text)
+    SELECT id, replace(%(order)s, %(phone)s, '+45' || 20000000 + n %% 70000000), %(store)s, md5(n::text)
     FROM pg_temp.life(%(first)s, %(last)s)
-    """.replace("'%(phone)s'", "%(phone)s"),
+    """,
     """
     INSERT INTO attempt (id, delivery_id, number, carrier, state, token, ref, surplus, ended_at, reported_anomalies,
         journal_file, document)

@@ -55,7 +55,7 @@ class Sentinels(Sentinel):
                 # A new list, because another thread may be reading this one.
                 self.sentinels = [each, *(other for other in sentinels if other is not each)]
                 return state["ip"], state["port"]
-            answers.append(f"{_host(each)} {'sees no master that lives' if state else 'does not know it'}")
+            answers.append(f"{_host(each)} {'counts it as down' if state else 'does not know it'}")
         raise MasterNotFoundError(f"no Sentinel names the master {service_name}: {', '.join(answers)}")
 
 

@@ -49,18 +49,14 @@ def oldest(connection: Connection, limit: datetime) -> list[Delivery]:
     )
     query = query.order_by(DELIVERY.c.created_at).limit(retention.DELIVERIES)
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()
-    ids = [row.id for row in rows if _month(row.created_at) == _month(rows[0].created_at)]
+    ids = [row.id for row in rows if month(row.created_at) == month(rows[0].created_at)]
     needed = _needed(connection, ids)
     return deliveries.load_in_order(connection, [each for each in ids if each not in needed])
 
 
-def month(delivery: Delivery) -> str:
-    """Return the month in which a delivery was placed, in UTC: `2026-03`."""
-    return _month(delivery.created_at)
-
-
-def _month(moment: datetime) -> str:
-    return f"{moment:%Y-%m}"
+def month(placed_at: datetime) -> str:
+    """Return the month of a time in UTC: `2026-03`."""
+    return f"{placed_at:%Y-%m}"
 
 
 def _needed(connection: Connection, ids: Collection[str]) -> set[str]:
@@ -117,13 +113,13 @@ def is_used(connection: Connection) -> bool:
     return connection.scalar(select(ARCHIVE_FILE.c.name).limit(1)) is not None
 
 
-def begin_file(connection: Connection, name: str) -> bool:
-    """Record that this database writes a file; return False if it is recorded already."""
-    return bool(insert_new(connection, ARCHIVE_FILE, [{"name": name, "size": 0}], "name"))
+def begin_file(connection: Connection, name: str) -> None:
+    """Record that this database writes a file, if that is not recorded yet."""
+    insert_new(connection, ARCHIVE_FILE, [{"name": name, "size": 0}])
 
 
 def size(connection: Connection, name: str) -> int | None:
-    """Return the recorded length of a file, which no other transaction changes until this one ends; None if unknown."""
+    """Lock and return the recorded length of a file; None if this database does not write it."""
     found: int | None = connection.scalar(
         select(ARCHIVE_FILE.c.size).where(ARCHIVE_FILE.c.name == name).with_for_update()
     )
@@ -143,13 +139,13 @@ def finish(connection: Connection, place: Place, end: int, ids: Sequence[str]) -
     retention.delete_with_all(connection, ids)
 
 
-def known(connection: Connection, ids: Iterable[str]) -> set[str]:
-    """Return which of these deliveries are archived."""
-    return set(places(connection, ids))
+def find(connection: Connection, name: str) -> dict[str, Place]:
+    """Return the places of the archived deliveries with an id, or of the orders with an id, by the deliveries' ids."""
+    return places(connection, [name, *outbox.delivery_ids(connection, name)])
 
 
 def places(connection: Connection, ids: Iterable[str]) -> dict[str, Place]:
-    """Return the places of archived deliveries by their ids."""
+    """Return the places of those deliveries that are archived, by their ids."""
     these = is_one_of(connection.dialect.name, ARCHIVED.c.delivery_id, "ids")
     found = connection.execute(select(ARCHIVED).where(these), {"ids": list(ids)})
     return {row.delivery_id: Place(row.file, row.place) for row in found}

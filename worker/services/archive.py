@@ -1,9 +1,9 @@
 """The archive: deliveries that ended long ago, with their events, in compressed files by month instead of the database.
 
 A file is a sequence of gzip members; each has a JSON document for each delivery of one transaction, in lines. The
-transaction commits after its member is on the disk and was read back. The database knows the length of each file up to
-the last commit. What a dead process left behind it is set aside before the next member is written, because its
-deliveries are still in the database. So a delivery is in the database or in a file, and never in both or in neither.
+transaction commits after its member is on the disk and was read back. The database has the length of each file at the
+last commit. Bytes beyond it are from a transaction that did not commit, so their deliveries are still in the database.
+They are moved away before the next member is written. So each delivery is either in the database or in a file.
 """
 
 import gzip
@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from worker.database import archive, outbox
+from worker.database import archive
 from worker.database.archive import Place
 from worker.database.connection import Connection
 from worker.database.database import Database
@@ -51,7 +51,7 @@ class Archive:
         documents = archive.documents(connection, found)
         if not documents:
             return Page(0)
-        name = f"{archive.month(found[0])}{SUFFIX}"
+        name = f"{archive.month(found[0].created_at)}{SUFFIX}"
         size = archive.size(connection, name)
         if size is None:
             if self._path(name).exists():
@@ -64,8 +64,7 @@ class Archive:
 
     def find(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the archived deliveries with an id, or of the orders with an id. Raises ArchiveError and OSError."""
-        ids = [name, *self.database.read(outbox.delivery_ids, name)]
-        for delivery_id, place in self.database.read(archive.places, ids).items():
+        for delivery_id, place in self.database.read(archive.find, name).items():
             yield self._read(delivery_id, place)
 
     # --- the files ----------------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ class Ingest:
         orders = [(_key(message), message, message.data) for message in messages if isinstance(message.data, Order)]
         known_shops = {**self.file_shops, **shops.load_shops(connection, {order.store_id for _, _, order in orders})}
         cancellations = inbox.cancellations(connection, [key for key, _, _ in orders])
-        archived = archive.known(connection, [key for key, _, _ in orders if key not in existing])
+        archived = archive.places(connection, [key for key, _, _ in orders if key not in existing])
         new: dict[str, Change] = {}
         again: list[tuple[str, Message, Order]] = []
         for key, message, order in orders:

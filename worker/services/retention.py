@@ -47,7 +47,7 @@ class Retention:
     ages: Ages
     clock: Clock
     archive: Archive | None = None
-    """Where deliveries go with their events, in place of their deletion."""
+    """Where old deliveries are moved with their events; None if they are deleted."""
 
     def trim(self) -> dict[str, int]:
         """Trim each stream up to its slowest consumer group; return how many entries were removed, by stream."""
@@ -87,7 +87,7 @@ class Retention:
         return deleted
 
     def _remove_deliveries(self, *, archived: bool) -> Delete:
-        """Return what is done with old deliveries. They stay if only another process has the folder of the archive."""
+        """Return how old deliveries are removed. They are left if only other processes have the archive's folder."""
         if self.archive is not None:
             return self.archive.move
         return _leave if archived else retention.delete_deliveries
