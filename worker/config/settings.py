@@ -148,7 +148,8 @@ class Settings(_Section):
     """The settings of a deployment. Secrets are `SecretStr`; addresses that may contain secrets are not in the repr."""
 
     database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
-    """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
+    """SQLite or PostgreSQL (`postgresql://user:password@host/name`). With standbys, an address may name all servers:
+    `postgresql://user:password@one:5432,two:5432/name?target_session_attrs=read-write`."""
     redis_url: str = Field(default="", repr=False)
     """Redis or Valkey: `redis://[[USER]:PASSWORD@]HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`. With
     Sentinel, it is `redis+sentinel://[[USER]:PASSWORD@]SENTINEL:PORT,SENTINEL:PORT/MASTER[/DB]`, or `rediss+sentinel://`

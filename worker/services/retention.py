@@ -1,12 +1,10 @@
 """Remove what nobody needs any more: entries of the streams, old records, and customers' data."""
 
-import os
-import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from uuid import uuid4
 
 from worker import log
 from worker.bus.port import Bus
@@ -73,7 +71,7 @@ class Retention:
             ("messages", retention.delete_messages, ages.events),
             ("deliveries", self._remove_deliveries(archived=archived), ages.events),
         )
-        holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+        holder = uuid4().hex
         deleted: dict[str, int] = {}
         for kind, delete, age in kinds:
             if not self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS):
