@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import redis
 from tests.sentinel import MASTER, START_SECONDS, Cluster, wait_until
 from worker.addresses.redis_url import RedisUrl
 from worker.bus import sentinel, streams
-from worker.bus.sentinel import Sentinels
+from worker.bus.sentinel import MasterConnection, Sentinels
 from worker.http.call import Operation
 from worker.resilience.rate_limiter import RateLimiter
 
@@ -69,6 +70,29 @@ def test_the_error_says_what_each_sentinel_answered() -> None:
 
 
 # --- on real servers ---
+
+
+@pytest.mark.parametrize(
+    ("command", "fault"),
+    [
+        ("CONFIG SET min-replicas-to-write 1", "the master has not enough replicas, and may have been replaced"),
+        ("REPLICAOF 127.0.0.1 1", "the server is a replica, and no longer the master"),
+    ],
+)
+def test_a_sentinel_that_still_names_the_old_master_is_not_asked_again_first(
+    redis_url: str, embedded_redis: Callable[..., AbstractContextManager[str]], command: str, fault: str, prefix: str
+) -> None:
+    new = RedisUrl.parse(redis_url)
+    with embedded_redis() as old_url, redis.Redis.from_url(old_url) as admin:
+        admin.execute_command(*command.split())
+        named = [{**ALIVE, "ip": each.name, "port": each.port} for each in (*RedisUrl.parse(old_url).hosts, *new.hosts)]
+        sentinels = asking(*(Answering({MASTER: each}) for each in named))
+        client = sentinels.master_for(MASTER, connection_class=MasterConnection, retry=None, **new.login)
+        with client, pytest.raises(redis.ConnectionError) as raised:
+            client.set(f"{prefix}key", 1)
+        assert str(raised.value) == fault
+        with client:
+            assert client.set(f"{prefix}key", 1, px=1)
 
 
 def insist(work: Callable[[], Any]) -> Any:

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import event
 
 from schemas.events import delivery_id
 from schemas.status import AttemptState, AttentionReason, DeliveryStatus
@@ -18,7 +20,7 @@ from tests.database.samples import NOW, begun, place, rows
 from tests.services.simulation import Simulation
 from tests.services.test_erasing import TEXTS, customer
 from worker.database import deliveries, outbox
-from worker.database.connection import Connection
+from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery
 from worker.services.archive import Archive, ArchiveError
@@ -119,6 +121,14 @@ def test_the_delivery_with_the_newest_event_stays(archive: Archive) -> None:
     assert in_database(archive.database) == ["newest"]
 
 
+def test_an_old_delivery_that_stays_does_not_keep_newer_ones(archive: Archive) -> None:
+    key = delivery_id("platform", "1")
+    archive.database.write(deliveries.update, [key], lambda each: begun(each, surplus=True, state=AttemptState.CREATED))
+    end(archive.database, "1", created_at=NOW - timedelta(days=60))
+    assert move(archive) == 2
+    assert (in_files(archive), in_database(archive.database)) == (["2", "3"], ["1", "newest"])
+
+
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +187,57 @@ def test_a_file_that_lost_bytes_is_reported(archive: Archive) -> None:
     with pytest.raises(ArchiveError, match="it was changed, or is another host's"):
         archive.database.write(archive.move, LATER)
     assert "4" in in_database(archive.database)
+
+
+def test_a_process_that_slept_until_its_transaction_ended_overwrites_nothing(
+    archive: Archive, postgres_url: str
+) -> None:
+    if archive.database.engine.dialect.name == "sqlite":
+        return  # the transaction of a sleeping process excludes all others
+    archive.database.write(archive.move, LATER)
+    end(archive.database, "3", attention_reasons=(AttentionReason.GOODS_WITH_COURIER,))
+    other = Archive(Database(postgres_url), archive.folder)
+    slept: list[str] = []
+
+    def sleep(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if slept or "archive_file" not in statement or "FOR UPDATE" not in statement:
+            return
+        slept.append(statement)
+        process = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+        with psycopg.connect(postgres_url) as admin:
+            admin.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
+        end(other.database, "3", attention_reasons=())
+        with suppress(OSError):
+            move(other)
+
+    event.listen(archive.database.engine, "after_cursor_execute", sleep)
+    with pytest.raises(DatabaseError):
+        archive.database.write(archive.move, LATER)
+    move(archive)
+    assert [[each["order_id"] for each in archive.find(one)] for one in OLD] == [["1"], ["2"], ["3"]]
+    assert (in_files(archive), in_database(archive.database)) == (["1", "2", "3"], ["newest"])
+    other.database.close()
+
+
+def test_a_new_month_begins_only_beside_the_files_of_the_earlier_ones(archive: Archive) -> None:
+    move(archive)
+    place(archive.database, "4", "5")
+    end(archive.database, "4", created_at=NOW + timedelta(days=30))
+    waiting = archive.database.read(outbox.unpublished, 100)
+    archive.database.write(outbox.mark_published, [(each.position, f"{each.position:0>13}-0") for each in waiting])
+    elsewhere = Archive(archive.database, archive.folder.with_name("elsewhere"))
+    with pytest.raises(ArchiveError, match=f"{FILE} is missing: the folder is not mounted, or is another host's"):
+        move(elsewhere, NOW + timedelta(days=60))
+    assert "4" in in_database(archive.database)
+    assert move(archive, NOW + timedelta(days=60)) == 1
+
+
+def test_a_damaged_file_is_reported(archive: Archive) -> None:
+    move(archive)
+    path = archive.folder / FILE
+    path.write_bytes(b"?" * path.stat().st_size)
+    with pytest.raises(ArchiveError, match="is damaged at 0: "):
+        list(archive.find("2"))
 
 
 def test_two_processes_at_once_move_each_delivery_once(archive: Archive) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import Connection, delete, func, select, update
 
-from schemas.status import FINAL
+from schemas.status import FINAL, AttemptState
 from worker.database import deliveries, event_feed, mapping, outbox, retention
 from worker.database.batches import insert_new, insert_rows, is_one_of
 from worker.database.tables import (
     ARCHIVE_FILE,
     ARCHIVED,
+    ATTEMPT,
     DELIVERY,
     EVENT,
     OPERATOR_ACTION,
@@ -40,18 +41,26 @@ def oldest(connection: Connection, limit: datetime) -> list[Delivery]:
     """Lock and return the oldest deliveries that were placed before `limit`, have ended, and have no newer event.
 
     All of them were placed in the same month. A delivery is left out if an operator is needed, if its carrier is read
-    again, if one of its events is unpublished, or if it has the newest event of the bus or of all.
+    again, if a courier may still come, if one of its events is unpublished, or if it has the newest event of the bus or
+    of all.
     """
+    live = select(ATTEMPT.c.id).where(
+        ATTEMPT.c.delivery_id == DELIVERY.c.id, ATTEMPT.c.ended_at.is_(None), ATTEMPT.c.state != AttemptState.QUEUED
+    )
     newer = select(EVENT.c.position).where(EVENT.c.key == DELIVERY.c.id, EVENT.c.created_at >= limit).limit(1)
     ended = (DELIVERY.c.created_at < limit) & DELIVERY.c.status.in_(FINAL) & DELIVERY.c.next_run_at.is_(None)
     query = select(DELIVERY.c.id, DELIVERY.c.created_at).where(
-        ended, DELIVERY.c.attention_reasons.is_(None), newer.scalar_subquery().is_(None)
+        ended,
+        DELIVERY.c.attention_reasons.is_(None),
+        newer.scalar_subquery().is_(None),
+        live.limit(1).scalar_subquery().is_(None),
     )
     query = query.order_by(DELIVERY.c.created_at).limit(retention.DELIVERIES)
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()
-    ids = [row.id for row in rows if month(row.created_at) == month(rows[0].created_at)]
-    needed = _needed(connection, ids)
-    return deliveries.load_in_order(connection, [each for each in ids if each not in needed])
+    needed = _needed(connection, [row.id for row in rows])
+    months = {row.id: month(row.created_at) for row in rows if row.id not in needed}
+    first = next(iter(months.values()), None)
+    return deliveries.load_in_order(connection, [each for each, its in months.items() if its == first])
 
 
 def month(placed_at: datetime) -> str:
@@ -113,16 +122,21 @@ def is_used(connection: Connection) -> bool:
     return connection.scalar(select(ARCHIVE_FILE.c.name).limit(1)) is not None
 
 
-def begin_file(connection: Connection, name: str) -> None:
-    """Record that this database writes a file, if that is not recorded yet."""
-    insert_new(connection, ARCHIVE_FILE, [{"name": name, "size": 0}])
+def begin_file(connection: Connection, name: str) -> bool:
+    """Record that this database writes a file; return False if it is recorded already."""
+    return bool(insert_new(connection, ARCHIVE_FILE, [{"name": name, "size": 0}], "name"))
 
 
-def size(connection: Connection, name: str) -> int | None:
-    """Lock and return the recorded length of a file; None if this database does not write it."""
-    found: int | None = connection.scalar(
-        select(ARCHIVE_FILE.c.size).where(ARCHIVE_FILE.c.name == name).with_for_update()
-    )
+def newest_file(connection: Connection) -> str | None:
+    """Return the file of the newest month that has deliveries; None if there is none."""
+    found: str | None = connection.scalar(select(func.max(ARCHIVE_FILE.c.name)).where(ARCHIVE_FILE.c.size > 0))
+    return found
+
+
+def size(connection: Connection, name: str) -> int:
+    """Return the recorded length of a file, which no other transaction changes until this one ends."""
+    query = select(ARCHIVE_FILE.c.size).where(ARCHIVE_FILE.c.name == name)
+    found: int = connection.execute(query.with_for_update()).scalar_one()
     return found
 
 

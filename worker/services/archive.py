@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,11 @@ class Archive:
         if not documents:
             return Page(0)
         name = f"{archive.month(found[0].created_at)}{SUFFIX}"
-        size = archive.size(connection, name)
-        if size is None:
-            if self._path(name).exists():
-                raise ArchiveError(f"{self._path(name)} was not written by this database: use another folder")
-            archive.begin_file(connection, name)
+        if archive.begin_file(connection, name):
+            self._check_folder(connection, name)
             return Page(0, 0)
-        end = self._append(name, size, documents.values())
-        archive.finish(connection, Place(name, size), end, list(documents))
+        begin, end = self._append(connection, name, documents.values())
+        archive.finish(connection, Place(name, begin), end, list(documents))
         return Page(len(documents), 0)
 
     def find(self, name: str) -> Iterator[dict[str, Any]]:
@@ -72,13 +70,24 @@ class Archive:
     def _path(self, name: str) -> Path:
         return self.folder / name
 
-    def _append(self, name: str, size: int, documents: Iterable[bytes]) -> int:
-        """Write documents behind the recorded size, read them back, and return the new size."""
-        text = b"".join(each + b"\n" for each in documents)
-        member, path = gzip.compress(text, mtime=0), self._path(name)
+    def _check_folder(self, connection: Connection, name: str) -> None:
+        """Raise ArchiveError if a new file would not be beside the other files of this database."""
+        if self._path(name).exists():
+            raise ArchiveError(f"{self._path(name)} was not written by this database: use another folder")
+        newest = archive.newest_file(connection)
+        if newest is not None and not self._path(newest).exists():
+            raise ArchiveError(f"{self._path(newest)} is missing: the folder is not mounted, or is another host's")
+
+    def _append(self, connection: Connection, name: str, documents: Iterable[bytes]) -> tuple[int, int]:
+        """Write documents behind the recorded size, and read them back; return the recorded size and the new one."""
+        member, path = gzip.compress(b"".join(each + b"\n" for each in documents), mtime=0), self._path(name)
         make_private(self.folder)
         create_private(path)
         with path.open("r+b", buffering=0) as file:  # what could not be written must not be written when it is closed
+            # The size is read under this lock. A process that slept until the database ended its transaction would
+            # otherwise write over what another one has archived meanwhile.
+            flock(file, LOCK_EX | LOCK_NB)
+            size = archive.size(connection, name)
             self._set_aside(file, path, size)
             try:
                 file.seek(size)
@@ -91,9 +100,9 @@ class Archive:
                 raise
             _sync(self.folder)
             file.seek(size)
-            if gzip.decompress(file.read()) != text:
+            if file.read() != member:
                 raise ArchiveError(f"{path} does not contain what was written to it: the disk is broken")
-        return size + len(member)
+        return size, size + len(member)
 
     def _set_aside(self, file: FileIO, path: Path, size: int) -> None:
         """Move what is behind the recorded size to a file of its own."""
@@ -112,16 +121,20 @@ class Archive:
         file.truncate(size)
 
     def _read(self, delivery_id: str, place: Place) -> dict[str, Any]:
-        with self._path(place.file).open("rb") as file:
+        path = self._path(place.file)
+        with path.open("rb") as file:
             file.seek(place.position)
             decompress, text = zlib.decompressobj(GZIP), bytearray()
-            while not decompress.eof and (block := file.read(2**16)):
-                text += decompress.decompress(block)
+            try:
+                while not decompress.eof and (block := file.read(2**16)):
+                    text += decompress.decompress(block)
+            except zlib.error as error:
+                raise ArchiveError(f"{path} is damaged at {place.position}: {error}") from None
         for line in text.splitlines():
             document: dict[str, Any] = from_json(line)
             if document["delivery_id"] == delivery_id:
                 return document
-        raise ArchiveError(f"{self._path(place.file)} does not contain the delivery at {place.position}")
+        raise ArchiveError(f"{path} does not contain the delivery at {place.position}")
 
 
 def _sync(folder: Path) -> None:
