@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery import Celery, Task, signals
+from celery.exceptions import Reject
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
@@ -110,7 +111,12 @@ class WakeUpTask(Task[Any, Any]):
     throws = (Problems,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task. In a worker, raise Problems if there are any; a direct call returns them."""
+        """Run the task. In a worker, raise Problems if there are any; a direct call returns them.
+
+        Raises Reject in a worker that hands over: the broker gives the task to another one.
+        """
+        if not self.request.called_directly and early_stop.has_begun():
+            raise Reject("the worker ends", requeue=True)
         problems = self._run(*args, **kwargs)
         if problems and not self.request.called_directly:
             raise Problems(problems)

@@ -1,18 +1,23 @@
-"""A real worker and beat, with a Redis server and a database of their own."""
+"""A real worker and beat, with a database, a Redis and perhaps a RabbitMQ of their own."""
 
 import json
 import os
+import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
+import amqp
 import redis
 
+from tests.bus.servers import RabbitServer
 from tests.chaos.proxy import Network
 from tests.database.samples import message, order, store_messages
+from tests.rabbitmq import Node, connected
 from worker.bus.port import OUTAGES
 from worker.database import deliveries, outbox
 from worker.database.database import Database
@@ -20,6 +25,7 @@ from worker.local.supervisor import Supervisor, read_tail, start_redis
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "order-placed.json"
 PATIENCE = 90.0
+T = TypeVar("T")
 
 
 class Machine:
@@ -30,7 +36,7 @@ class Machine:
         direct = start_redis(supervisor, folder / "redis")
         (self.server,) = supervisor.processes
         port = urlsplit(direct).port or 0
-        self.link = network.link(port)
+        self.link = self.broker_link = network.link(port)
         self.redis = redis.Redis.from_url(direct, socket_timeout=2, decode_responses=True)
         self.store = Database(database)
         supervisor.environ = {
@@ -110,3 +116,125 @@ class Machine:
 
         self.until(done)
         return placed, accepted
+
+    # --- the broker ---
+
+    def put(self, queue: str, headers: Mapping[str, object], body: bytes) -> None:
+        """Put a message on a queue of Celery, as any program may."""
+        where = {"delivery_tag": headers.get("id", "foreign"), "delivery_info": {"exchange": "", "routing_key": queue}}
+        whole = {
+            "body": b64encode(body).decode(),
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": headers,
+            "properties": {**where, "body_encoding": "base64"},
+        }
+        self.put_raw(queue, json.dumps(whole).encode())
+
+    def put_raw(self, queue: str, entry: bytes) -> None:
+        """Put something that is no message of Celery on a queue."""
+        self.redis.rpush(f"osync:{queue}", entry)
+
+    def restart_broker(self) -> None:
+        """Kill the broker. It comes back with what it has persisted."""
+        self.server.signal(signal.SIGKILL)
+        self.server.wait(10)
+        self.accept()
+
+    def empty_broker(self) -> None:
+        """Let the broker lose everything."""
+        self.redis.flushall()
+
+    def refuse(self) -> None:
+        """Let the broker accept no messages."""
+        self.redis.config_set("maxmemory", 1)
+
+    def accept_again(self) -> None:
+        """Let the broker accept messages."""
+        self.redis.config_set("maxmemory", 0)
+
+
+class RabbitMachine(Machine):
+    """A machine whose broker and bus are a RabbitMQ node behind a proxy."""
+
+    def __init__(
+        self, supervisor: Supervisor, network: Network, folder: Path, database: str, node: Node, **settings: str
+    ) -> None:
+        self.node, link = node, network.link(node.port)
+        address = node.url.replace(f":{node.port}/", f":{link.port}/")
+        super().__init__(
+            supervisor, network, folder, database, **{"BROKER_URL": address, "BUS_URL": address, **settings}
+        )
+        self.broker_link = link
+
+    def place(self) -> str:
+        """Put an order on the bus; return its id."""
+        document = json.loads(EXAMPLE.read_text())
+        document["id"] = document["data"]["order_id"] = name = self.new()
+        self._with_server(lambda server: server.bus.add_order(json.dumps(document)))
+        return name
+
+    def published(self) -> list[str]:
+        """Return the ids of all events in the stream, in the order in which they first came."""
+        found = self._with_server(lambda server: server.events())
+        return list(dict.fromkeys(json.loads(document)["id"] for document in found))
+
+    def _with_server(self, use: Callable[[RabbitServer], T]) -> T:
+        server = RabbitServer(self.node.url, prefix="")
+        try:
+            return use(server)
+        finally:
+            server.end(server.bus)
+            server.connection.close()
+
+    def settles(self, *names: str) -> bool:
+        """Return whether these orders are stored, and every event is in the stream."""
+        known = all(self.store.read(deliveries.find, name) for name in names)
+        return known and sorted(self.published()) == sorted(self.recorded())
+
+    # --- the broker ---
+
+    def put(self, queue: str, headers: Mapping[str, object], body: bytes) -> None:
+        """Put a message on a queue of Celery, as any program may."""
+        self._publish(
+            queue,
+            amqp.Message(
+                body,
+                content_type="application/json",
+                content_encoding="utf-8",
+                delivery_mode=2,
+                application_headers=dict(headers),
+            ),
+        )
+
+    def put_raw(self, queue: str, entry: bytes) -> None:
+        """Put something that is no message of Celery on a queue."""
+        self._publish(queue, amqp.Message(entry))
+
+    def _publish(self, queue: str, message: amqp.Message) -> None:
+        with closing(connected(self.node.url)) as connection:
+            connection.channel().basic_publish_confirm(message, "", f"osync.{queue}")
+
+    def restart_broker(self) -> None:
+        """Kill the broker. It comes back with everything."""
+        self.node.kill()
+        self.accept()
+        self.node.start()
+
+    def empty_broker(self) -> None:
+        """Let the broker lose everything that is in a queue of Celery, and the stream of the events."""
+        names = self.node.control("list_queues", "name", "--no-table-headers").split()
+        with closing(connected(self.node.url)) as connection:
+            channel = connection.channel()
+            for name in names:
+                if name.startswith("osync."):
+                    channel.queue_purge(name)
+            channel.queue_delete("deliveries")
+
+    def refuse(self) -> None:
+        """Let the broker have a memory alarm."""
+        self.node.control("set_vm_memory_high_watermark", "0.0001")
+
+    def accept_again(self) -> None:
+        """End the memory alarm."""
+        self.node.control("set_vm_memory_high_watermark", "0.4")

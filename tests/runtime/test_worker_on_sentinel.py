@@ -19,7 +19,7 @@ from flower.utils.broker import Broker  # type: ignore[import-untyped]
 
 from tests.chaos.proxy import Network
 from tests.runtime.machine import EXAMPLE, Machine
-from tests.runtime.test_worker_process import GARBAGE
+from tests.runtime.test_foreign_messages import FOREIGN
 from tests.sentinel import PASSWORD, Cluster, Server
 from worker.app import create_app
 from worker.bus import streams
@@ -145,7 +145,7 @@ def test_foreign_messages_on_celery_s_queues_do_not_end_the_worker(machine: Sent
     machine.until(partial(machine.has_one_courier_each, first))
     process = machine.worker.running
     for queue in ("events", "orders", "timers"):
-        machine.client.rpush(f"osync:{queue}", *GARBAGE.values())
+        machine.client.rpush(f"osync:{queue}", *FOREIGN.values())
     second = machine.accept()
     machine.until(lambda: machine.settles(second) and not machine.client.exists("osync:orders", "osync:events"))
     assert machine.worker.running is process

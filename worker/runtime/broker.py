@@ -1,8 +1,8 @@
-"""Celery's broker, hardened: on Redis against entries that are not Celery messages, on RabbitMQ against silence.
+"""Celery's broker, hardened: against what is not a Celery message, and on RabbitMQ against silence.
 
-On Redis, an unreadable entry ends the worker, or makes the worker reconnect for ever. Here, the entry is removed and
-logged, and the worker continues. On RabbitMQ, kombu waits for ever for a server that does not answer, or that accepts
-no messages because of an alarm. Here, it gives up after a few seconds, and the sweep sends the task again.
+A message that Celery cannot handle ends the worker, or makes the worker reconnect for ever. Here, the message is
+removed and logged, and the worker continues. On RabbitMQ, kombu waits for ever for a server that does not answer, or
+that accepts no messages because of an alarm. Here, it gives up after a few seconds, and the sweep sends the task again.
 """
 
 from contextlib import suppress
@@ -96,6 +96,24 @@ class AmqpChannel(pyamqp.Channel):
             return super().basic_publish(msg, *where, **options)
         with self.connection.channel() as confirming:
             return confirming.basic_publish_confirm(msg, *where, **{**options, "confirm_timeout": SOCKET_SECONDS})
+
+    def basic_consume(self, *where: Any, **options: Any) -> Any:
+        """Consume a queue. A message that breaks its consumer is dropped, and does not end the worker."""
+        callback = options["callback"]
+        transport: Any = AmqpTransport
+        outages = (OperationalError, *transport.connection_errors, *transport.channel_errors)
+
+        def deliver(message: Any) -> None:
+            try:
+                callback(message)
+            except outages:
+                raise
+            except Exception as error:  # noqa: BLE001 - no error of one message concerns the next one
+                queue = message.delivery_info["routing_key"]
+                logger.error("broker.message_dropped", queue=queue, error=type(error).__name__)
+                self.basic_reject(message.delivery_tag, requeue=False)
+
+        return super().basic_consume(*where, **{**options, "callback": deliver})
 
     def queue_declare(self, *queue: Any, **options: Any) -> Any:
         """Declare a queue. Raises OperationalError while RabbitMQ reads nothing from this connection."""

@@ -47,7 +47,8 @@ def _wrap(number: int, steps: Iterable[Any]) -> None:
 def hand_over(steps: Iterable[Any]) -> None:
     """Begin no more work that another worker can do: read no orders, publish no events, notify nobody.
 
-    The worker is no longer listed, because it did not vanish if it is killed during its last calls.
+    The worker is no longer listed, because it did not vanish if it is killed during its last calls. What was claimed
+    for tasks that wait here is due again at once. RabbitMQ gets their messages only when the worker has ended.
     """
     logger.info("worker.waits_for_tasks", tasks=len(state.active_requests))
     container().queue.relay.stop()
@@ -56,6 +57,13 @@ def hand_over(steps: Iterable[Any]) -> None:
             step.stop_soon()
         elif isinstance(step, Sweeper):
             step.say_goodbye()
+    waiting = state.reserved_requests - state.active_requests
+    container().sweep.hand_over([(each.task.name, each.args) for each in waiting])
+
+
+def has_begun() -> bool:
+    """Return whether this worker hands over, so that it begins no more tasks."""
+    return container().queue.relay.stopped
 
 
 def wait_for_tasks(running: Collection[Any], seconds: float, pause: Callable[[float], object] = time.sleep) -> None:
