@@ -41,9 +41,9 @@ check-long: check ## check everything with more examples, and that the tests not
 troubles: $(READY) ## cause each trouble, and check that it is shown, notified of and settled; NAMES="dead_letter ..."
 	@$(BIN)/python -m tests.troubles.run $(NAMES)
 
-chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run, FAULTS=reads, BUS=amqp
+chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run, FAULTS=reads, BUS=amqp, HOSTS=3
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) \
-		$(if $(FAULTS),--faults "$(FAULTS)") $(if $(BUS),--bus $(BUS))
+		$(if $(FAULTS),--faults "$(FAULTS)") $(if $(BUS),--bus $(BUS)) $(if $(HOSTS),--hosts $(HOSTS))
 
 day: $(READY) ## run a day in fast motion, with a report in var/day/; ORDERS=100000, SEED=1
 	@$(BIN)/python -m benchmarks.day $(if $(ORDERS),--orders $(ORDERS)) $(if $(SEED),--seed $(SEED))

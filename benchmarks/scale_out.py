@@ -1,8 +1,8 @@
-"""Throughput with 1, 2 and 4 worker processes, and where it bends.
+"""Throughput with 1, 2 and 4 worker processes.
 
 Each round is a round of `orders.py` with that number of workers. The workers, PostgreSQL, Redis and the carrier share
-the cores of one machine. So beside the rate stands the CPU time of an order in the workers and in each service, and the
-share of all cores that was used: from about 90 % on, more workers cannot help on this machine.
+the cores of one machine. So the report also has the CPU time of an order in the workers and in each service, and the
+share of all cores that was used: above about 90 %, more workers cannot help on this machine.
 """
 
 import os

@@ -300,13 +300,19 @@ def client(request: pytest.FixtureRequest, prefix: str) -> Iterator[redis.Redis]
 @pytest.fixture(scope="session")
 def sentinel_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a master by Sentinel, with TLS and the users of `deploy/`."""
-    with sentinel_cluster(tmp_path_factory.mktemp("sentinel")) as cluster:
+    with _sentinel_cluster(tmp_path_factory.mktemp("sentinel")) as cluster:
         yield cluster.url
 
 
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Yield a Redis with Sentinel of the test's own, which the test may break."""
+    with _sentinel_cluster(tmp_path) as running:
+        yield running
+
+
 @contextmanager
-def sentinel_cluster(folder: Path) -> Iterator[Cluster]:
-    """Run a cluster of our own with Sentinel."""
+def _sentinel_cluster(folder: Path) -> Iterator[Cluster]:
     with ExitStack() as stack:
         try:
             cluster = stack.enter_context(own_cluster(folder / "cluster"))

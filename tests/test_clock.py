@@ -292,3 +292,18 @@ def test_with_postgresql_the_clock_is_the_database_s(postgres_url: str) -> None:
 
 def test_with_sqlite_the_clock_is_the_machine_s(tmp_path: Path) -> None:
     assert make(f"sqlite:///{tmp_path}/order-sync.db").clock is utc_now
+
+
+@pytest.mark.fault("F-111")
+def test_a_reading_that_waited_long_for_its_connection_does_not_move_the_time_of_its_host() -> None:
+    database, waits = DatabaseClock(), iter([0.0, 12.0])
+
+    def read() -> datetime:
+        database.passed += next(waits)
+        return database.read()
+
+    clock = SharedClock(read, database.agree, lambda: database.passed, lambda work: work())
+    clock()
+    database.passed += FRESH
+    clock()
+    assert clock() == database.true

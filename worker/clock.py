@@ -131,9 +131,14 @@ class SharedClock:
     def _read_at_zero(self) -> datetime:
         """Return the shared time at which this host's monotonic clock was zero.
 
-        This takes one query. The database is assumed to read its clock half-way through the query.
+        A reading shows it only between two bounds, because the database reads its clock at any moment of the reading,
+        which may have waited long for a connection. The last value is kept as far as the bounds allow. The first value
+        is half-way between them.
         """
         before = self._ticks()
         self._next = before + FRESH
         read = self._read()
-        return read - timedelta(seconds=(before + self._ticks()) / 2)
+        earliest, latest = read - timedelta(seconds=self._ticks()), read - timedelta(seconds=before)
+        if self._at_zero is None:
+            return earliest + (latest - earliest) / 2
+        return min(max(self._at_zero, earliest), latest)

@@ -43,6 +43,7 @@ from worker.resilience.rate_limiter import Outage, RateLimiter
 from worker.services import public_address
 from worker.services.account_health import AccountHealth
 from worker.services.accounts import CarrierAccounts
+from worker.services.archive import Archive
 from worker.services.backfill import Backfill
 from worker.services.callback_gaps import CallbackGaps
 from worker.services.callbacks import Callbacks
@@ -516,7 +517,13 @@ class Container:
             customers=timedelta(days=settings.keep_customers_days),
             events=timedelta(days=settings.keep_events_days),
         )
-        return Retention(self.bus, self.database, settings.events_keep, ages, self.clock)
+        return Retention(self.bus, self.database, settings.events_keep, ages, self.clock, self.archive)
+
+    @cached_property
+    def archive(self) -> Archive | None:
+        """The files to which ended deliveries are moved; None if they are deleted instead."""
+        folder = self.settings.archive_folder
+        return Archive(self.database, folder) if folder else None
 
     @cached_property
     def erasing(self) -> Erasing:

@@ -70,6 +70,8 @@ def test_several_hosts_are_the_nodes_of_a_cluster_for_both_clients() -> None:
         ("http://rabbit", WRONG),
         ("amqp://u:secret#x@rabbit", UNREADABLE),
         ("amqp://u:secret/x@rabbit", UNREADABLE),
+        ("amqp://u:12/34@rabbit", UNREADABLE),  # the virtual host is shown
+        ("amqp://u:secret@one,u:secret@two/v", UNREADABLE),
         ("amqp://rabbit:port", UNREADABLE),
         ("amqp://one,,two", UNREADABLE),
         ("amqp://rabbit/a/b", UNREADABLE),

@@ -82,6 +82,8 @@ def test_bus_rate_limits_and_broker_use_one_server_and_one_database(
         ("redis+sentinel://h/main/one", "must have the number of a database as its path or its option db"),
         ("redis+sentinel://h,,i/main", UNREADABLE),
         ("redis+sentinel://h:26379:1/main", UNREADABLE),
+        ("redis+sentinel://user:12/34@h:26379/0", UNREADABLE),  # the name of the master is shown
+        ("redis+sentinel://user:secret@h,user:secret@i/main", UNREADABLE),
         (
             "redis+sentinel://h/main?ssl_cert_reqs=none",
             "cannot have the option ssl_cert_reqs, only db, password, sentinel_password, sentinel_username, username",

@@ -1,18 +1,17 @@
 """A client follows the master that Sentinel names, whatever happens to servers and Sentinels."""
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 import redis
 
-from tests.conftest import sentinel_cluster
 from tests.sentinel import MASTER, START_SECONDS, Cluster, wait_until
 from worker.addresses.redis_url import RedisUrl
 from worker.bus import sentinel, streams
-from worker.bus.sentinel import Sentinels
+from worker.bus.sentinel import MasterConnection, Sentinels
 from worker.http.call import Operation
 from worker.resilience.rate_limiter import RateLimiter
 
@@ -66,17 +65,34 @@ def test_the_error_says_what_each_sentinel_answered() -> None:
         asking(Answering({}, fail), Answering({}), Answering({MASTER: down})).discover_master(MASTER)
     assert str(raised.value) == (
         "no Sentinel names the master main: s:26379 does not answer (ConnectionError refused), "
-        "s:26379 does not know it, s:26379 sees no master that lives"
+        "s:26379 does not know it, s:26379 counts it as down"
     )
 
 
 # --- on real servers ---
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with sentinel_cluster(tmp_path) as running:
-        yield running
+@pytest.mark.parametrize(
+    ("command", "fault"),
+    [
+        ("CONFIG SET min-replicas-to-write 1", "the master has not enough replicas, and may have been replaced"),
+        ("REPLICAOF 127.0.0.1 1", "the server is a replica, and no longer the master"),
+    ],
+)
+def test_a_sentinel_that_still_names_the_old_master_is_not_asked_again_first(
+    redis_url: str, embedded_redis: Callable[..., AbstractContextManager[str]], command: str, fault: str, prefix: str
+) -> None:
+    new = RedisUrl.parse(redis_url)
+    with embedded_redis() as old_url, redis.Redis.from_url(old_url) as admin:
+        admin.execute_command(*command.split())
+        named = [{**ALIVE, "ip": each.name, "port": each.port} for each in (*RedisUrl.parse(old_url).hosts, *new.hosts)]
+        sentinels = asking(*(Answering({MASTER: each}) for each in named))
+        client = sentinels.master_for(MASTER, connection_class=MasterConnection, retry=None, **new.login)
+        with client, pytest.raises(redis.ConnectionError) as raised:
+            client.set(f"{prefix}key", 1)
+        assert str(raised.value) == fault
+        with client:
+            assert client.set(f"{prefix}key", 1, px=1)
 
 
 def insist(work: Callable[[], Any]) -> Any:

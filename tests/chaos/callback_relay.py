@@ -1,7 +1,11 @@
-"""A relay between the carriers and the web process: callbacks can arrive twice, late and out of order."""
+"""A relay between the carriers and the web processes: callbacks can arrive twice, late and out of order.
+
+As a proxy does, it takes any web process that it can reach.
+"""
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import httpx
 import uvicorn
@@ -15,15 +19,15 @@ DELAY = 4.0
 """The longest delay of a copy, in seconds. Each copy has its own, so copies arrive in any order."""
 RETRY_AFTER = 1.0
 TRIES = 30
-TIMEOUT = 5
+TIMEOUT, CONNECT_TIMEOUT = 5.0, 1.0
 HEADERS = ("content-type", "x-dv-signature")
 
 
 class CallbackRelay:
     """Forwards callbacks. While `disorderly`, it accepts each one and forwards one to three copies at random times."""
 
-    def __init__(self, web_port: int, seed: int) -> None:
-        self._web = f"http://127.0.0.1:{web_port}"
+    def __init__(self, webs: Sequence[str], seed: int) -> None:
+        self._webs = webs
         self._random = random.Random(seed)
         self._delayed: set[asyncio.Task[None]] = set()
         self.disorderly = False
@@ -31,7 +35,7 @@ class CallbackRelay:
 
     async def serve(self, port: int) -> None:
         """Serve until the loop ends."""
-        self._client = httpx.AsyncClient(base_url=self._web, trust_env=False, timeout=TIMEOUT)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT))
         app = Starlette(routes=[Route("/{path:path}", self._receive, methods=["GET", "POST"])])
         settings = uvicorn.Config(app, "127.0.0.1", port, log_level="critical", access_log=False, lifespan="off")
         await uvicorn.Server(settings).serve()
@@ -58,8 +62,12 @@ class CallbackRelay:
     async def _forward(self, request: Request, body: bytes) -> int:
         headers = {name: request.headers[name] for name in HEADERS if name in request.headers}
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        try:
-            reply = await self._client.request(request.method, target, content=body, headers=headers)
-        except httpx.TransportError:
-            return 502
-        return reply.status_code
+        for web in self._random.sample(self._webs, len(self._webs)):
+            try:
+                reply = await self._client.request(request.method, f"{web}{target}", content=body, headers=headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+            except httpx.TransportError:
+                return 502
+            return reply.status_code
+        return 502

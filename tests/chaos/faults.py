@@ -1,11 +1,9 @@
 """The faults of a run: two at a time, each for a while, drawn by the seed."""
 
-import os
 import random
 import resource
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -17,8 +15,9 @@ import psycopg
 import redis
 
 from tests.chaos.names import FAILED
+from tests.chaos.postgres import Pair
 from tests.chaos.processes import ACCOUNTS
-from tests.chaos.proxy import Mode
+from tests.chaos.proxy import Link, Mode
 from worker.local.supervisor import Process
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ PAUSE = (0.5, 2.5)
 """Seconds without a fault in a lane, at least and at most."""
 BEYOND_LEASE = (4.0, 9.0)
 """Real seconds that are longer than any lease of the fast clock."""
+AWAY = (6.0, 12.0)
+"""The same for the slower clock of several hosts."""
 CLOCKS_WRONG = "carriers' clocks wrong"
 """The fault that lasts for the whole run."""
 CARRIER_FAULTS = {
@@ -58,7 +59,6 @@ CHANCE = 0.4
 """The share of calls that a fault of the carriers hits."""
 STEP_AHEAD = 120.0
 """How far the database's clock steps ahead, and back again, in seconds of the fast clock."""
-POSTGRES_SECONDS = 10.0
 NONE = frozenset[str]()
 CALLING_BACK = frozenset({"borzo", "cervo"})
 """The accounts with callbacks."""
@@ -156,7 +156,7 @@ def chosen(faults: Sequence[Fault], wanted: Collection[str]) -> list[Fault]:
 
 def faults_of(run: "Run") -> list[Fault]:
     """Return every fault that can happen in a run."""
-    own = (_of_processes, _of_servers, _of_rabbitmq, _of_links, _of_carriers, _of_accounts)
+    own = (_of_processes, _of_hosts, _of_servers, _of_rabbitmq, _of_links, _of_carriers, _of_accounts)
     return [fault for each in own for fault in each(run)]
 
 
@@ -166,20 +166,50 @@ def _of_processes(run: "Run") -> Iterator[Fault]:
     yield Fault("worker asked to end", "worker", lambda: _kill(dice.choice(run.workers), signal.SIGTERM))
     yield Fault("all workers killed", "worker", lambda: _kill_all(run))
     yield from (_stopped(f"{each.name} stopped", "worker", each, BEYOND_LEASE) for each in run.workers)
-    yield Fault("beat killed", "beat", lambda: _kill(run.beat))
-    yield Fault("web killed", "web", lambda: _kill(run.web), nothing, SHORT, NONE, CALLING_BACK)
-    yield replace(_stopped("web stopped", "web", run.web, (1, 4)), delays_creates=NONE, delays_statuses=CALLING_BACK)
+    yield Fault("beat killed", "beat", lambda: _kill(dice.choice(run.hosts).beat))
+    yield Fault("web killed", "web", lambda: _kill(dice.choice(run.hosts).web), nothing, SHORT, NONE, CALLING_BACK)
+    for host in run.hosts:
+        stopped = _stopped(f"{host.web.name} stopped", "web", host.web, (1, 4))
+        yield replace(stopped, delays_creates=NONE, delays_statuses=CALLING_BACK)
     full, free = partial(_limit_files, run, 0), partial(_limit_files, run, resource.RLIM_INFINITY)
     if hasattr(resource, "prlimit"):
         yield Fault("workers' disk full", "disk", full, free, (2, 8), NONE, NONE)
+
+
+def _of_hosts(run: "Run") -> Iterator[Fault]:
+    """Faults of one of several hosts. Two hosts of three may be away at once."""
+    for host in run.hosts if run.several_hosts else ():
+        for what, begin, end in (
+            ("cut off", host.cut, host.heal),
+            ("hears nothing", host.deafen, host.heal),
+            ("slow", partial(host.turn, Mode.SLOW), partial(host.turn, Mode.PASS)),
+            ("without power", host.go_down, host.come_up),
+            ("without power and its disk lost", host.lose_disk, host.come_up),
+        ):
+            yield Fault(f"{host.name} {what}", host.name, partial(_take_away, run, begin), end, AWAY)
+
+
+def _take_away(run: "Run", begin: Act) -> None:
+    run.watch_claims()
+    begin()
 
 
 def _of_servers(run: "Run") -> Iterator[Fault]:
     yield Fault("Redis killed", "redis", lambda: _kill(run.redis))
     yield Fault("Redis emptied", "redis", lambda: _empty(run))
     yield _stopped("Redis stopped", "redis", run.redis, (1, 5))
-    yield Fault("database restarted", "database", lambda: _restart(run))
+    yield Fault("database restarted", "database", run.postgres.restart)
     yield Fault("database connections ended", "database", lambda: _end_connections(run))
+    if isinstance(pair := run.postgres, Pair):
+        yield Fault("PgBouncer restarted", "database", pair.restart_pooler)
+        yield Fault("database primary killed", "database", pair.fail_over, pair.build_standby)
+        yield Fault("database primary cut off", "database", pair.isolate, partial(_replace_primary, pair))
+
+
+def _replace_primary(pair: Pair) -> None:
+    """Let the standby take the place of a primary that was cut off, and the old primary that of the standby."""
+    pair.fence()
+    pair.build_standby()
 
 
 def _of_rabbitmq(run: "Run") -> Iterator[Fault]:
@@ -195,13 +225,25 @@ def _of_rabbitmq(run: "Run") -> Iterator[Fault]:
 
 
 def _of_links(run: "Run") -> Iterator[Fault]:
-    for name, link in run.links.items():
+    dice = random.Random(f"{run.seed} links")
+    for name in run.hosts[0].links:
+        links = [host.links[name] for host in run.hosts]
+
+        def turn(mode: Mode, links: Sequence[Link] = links) -> None:
+            run.network.turn(dice.choice(links), mode)
+
+        def heal(links: Sequence[Link] = links) -> None:
+            for each in links:
+                run.network.turn(each, Mode.PASS)
+
+        def cut(links: Sequence[Link] = links) -> None:
+            run.network.cut(dice.choice(links))
+
         for mode in (Mode.REFUSE, Mode.SILENT, Mode.MUTE, Mode.SLOW):
-            begin, end = partial(run.network.turn, link, mode), partial(run.network.turn, link, Mode.PASS)
-            yield Fault(f"{name} link {mode.value}", name, begin, end)
-        yield Fault(f"{name} link cut", name, partial(run.network.cut, link))
-    begin, end = (partial(run.network.turn, run.links["database"], mode) for mode in (Mode.UNCONFIRMED, Mode.PASS))
-    yield Fault("database commits unconfirmed", "database", begin, end)
+            yield Fault(f"{name} link {mode.value}", name, partial(turn, mode), heal)
+        yield Fault(f"{name} link cut", name, cut)
+        if name == "database":
+            yield Fault("database commits unconfirmed", name, partial(turn, Mode.UNCONFIRMED), heal)
     yield Fault("database clock steps", "clock", *_condition(run, "clock", f"{STEP_AHEAD}"), LONG)
 
 
@@ -270,15 +312,6 @@ def _delay_reads(run: "Run") -> None:
 def _empty(run: "Run") -> None:
     with suppress(redis.RedisError):
         run.subscriber.flush(run.redis_client)
-
-
-def _restart(run: "Run") -> None:
-    """Restart the database as after a crash: it must recover from its log."""
-    os.kill(run.postgres.get_pid(), signal.SIGQUIT)
-    deadline = time.monotonic() + POSTGRES_SECONDS
-    while run.postgres.get_postmaster_info().is_running() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    run.postgres.ensure_postgres_running()
 
 
 def _end_connections(run: "Run") -> None:

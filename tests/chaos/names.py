@@ -1,4 +1,4 @@
-"""The host names of the accounts: all lead to this machine, and a fault may delay or fail the look-ups of one."""
+"""The host names of the accounts: all lead to the servers of a run, and a fault may delay or fail their look-ups."""
 
 import socket
 import time
@@ -24,6 +24,8 @@ class NameServers:
 
     conditions: Conditions
     sleep: Callable[[float], None] = time.sleep
+    address: str = "127.0.0.1"
+    """Where the names lead."""
 
     def look_up(self, host: str | bytes, port: int, **options: int) -> list[tuple[Any, ...]]:
         """Return the addresses of an account's host, as `socket.getaddrinfo` does. Raises OSError."""
@@ -32,4 +34,4 @@ class NameServers:
         if condition == FAILED:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         self.sleep(float(condition))
-        return [*socket.getaddrinfo("127.0.0.1", port, **options)]
+        return [*socket.getaddrinfo(self.address, port, **options)]

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,7 @@ from worker.web import create_web_app
 SWEEP_SECONDS = 0.25
 CLOCK = FastClock.inherited() if "CHAOS_CLOCK" in os.environ else FastClock.begin(1)
 CONDITIONS = Conditions.inherited()
+SERVERS = os.environ.get("CHAOS_SERVERS", "127.0.0.1")
 INJECTION = Injection.inherited()
 INSTRUMENTATION = Instrumentation(INJECTION) if INJECTION else None
 
@@ -93,7 +94,7 @@ class FastContainer(Container):
     def gateway(self) -> Gateway:
         """The real gateway, whose look-ups of host names a fault may delay or fail."""
         clock = INSTRUMENTATION.gateway_clock(self.clock) if INSTRUMENTATION else self.clock
-        look_up = NameServers(CONDITIONS).look_up
+        look_up = NameServers(CONDITIONS, address=SERVERS).look_up
         gateway = Gateway(self.api_accounts, self.rate_limiter.acquire, clock, look_up=look_up)
         return INSTRUMENTATION.gateway(gateway) if INSTRUMENTATION else gateway
 
@@ -139,8 +140,11 @@ def _tick(app: Any) -> None:
 def beat(schedule: str) -> None:
     """Run the real beat, whose intervals are shorter by the rate of the fast clock."""
     app = fast_app()
+    ahead = timedelta(seconds=float(os.environ.get("CHAOS_WALL_CLOCK", "0")))
+    beats = int(os.environ.get("CHAOS_BEATS", "1"))
+    app.now = lambda: datetime.now(UTC) + ahead
     for each in app.conf.beat_schedule.values():
-        each["schedule"] = max(each["schedule"] / CLOCK.rate, timedelta(seconds=SWEEP_SECONDS))
+        each["schedule"] = max(each["schedule"] / CLOCK.rate, timedelta(seconds=SWEEP_SECONDS * beats))
     app.start(["beat", "--schedule", schedule])
 
 

@@ -35,7 +35,10 @@ class Mode(StrEnum):
 class Link:
     """One port in front of one server (a port of this machine, or a Unix socket)."""
 
-    def __init__(self, server: int | Path, seed: int, unconfirmed: float = UNCONFIRMED) -> None:
+    def __init__(
+        self, server: int | Path, seed: int, unconfirmed: float = UNCONFIRMED, address: str = "127.0.0.1"
+    ) -> None:
+        self.address = address
         self._server, self._random, self._share = server, random.Random(seed), unconfirmed
         self._mode = Mode.PASS
         self._open: dict[asyncio.StreamWriter, bool] = {}  # with whether the connection has lost something
@@ -49,7 +52,7 @@ class Link:
 
     async def listen(self) -> None:
         """Open the port."""
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._listener = await asyncio.start_server(self._accept, self.address, 0)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     def turn(self, mode: Mode) -> None:
@@ -135,8 +138,8 @@ class Link:
 class Network:
     """The links of a run, in a thread of their own. Use it as a context manager."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, address: str = "127.0.0.1") -> None:
+        self._seed, self._address = seed, address
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
         self._links: list[Link] = []
@@ -170,7 +173,7 @@ class Network:
 
     def link(self, server: int | Path, unconfirmed: float = UNCONFIRMED) -> Link:
         """Return a new link in front of a server."""
-        link = Link(server, self._seed + len(self._links), unconfirmed)
+        link = Link(server, self._seed + len(self._links), unconfirmed, self._address)
         self.run(link.listen())
         self._links.append(link)
         return link

@@ -7,6 +7,7 @@ kept in `var/chaos/SEED/`.
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
@@ -20,12 +21,15 @@ from pathlib import Path
 
 from tests.chaos import lateness
 from tests.chaos.checker import awaits_operator, check
-from tests.chaos.environment import RATE, RECOVERY, SETTLING, Run
+from tests.chaos.environment import RECOVERY, SETTLING, Run
 from tests.chaos.history import History, Row
+from tests.chaos.hosts import begin_isolated, build_network, missing
 from tests.chaos.processes import ROOT
 from tests.chaos.record import record
 
 IDLE = " of an idle machine"
+ISOLATED = "CHAOS_ISOLATED"
+"""The variable of a run that is in its namespaces."""
 
 
 def main() -> None:
@@ -34,22 +38,40 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="duration of load and faults")
     parser.add_argument("--seed", type=int, default=None, help="decides the load and the faults; random by default")
     parser.add_argument("--faults", default="", help="parts of the names of faults, such as 'reads,budget'; only these")
+    parser.add_argument("--hosts", type=int, default=0, help="hosts in network namespaces; 0 for this machine alone")
     parser.add_argument("--bus", choices=("redis", "amqp"), default="redis", help="the server of the bus and broker")
     arguments = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     wanted = [part.strip() for part in arguments.faults.split(",") if part.strip()]
-    sys.exit(0 if chaos(seed, arguments.minutes * 60, wanted, on_rabbitmq=arguments.bus == "amqp") else 1)
+    if arguments.hosts and ISOLATED not in os.environ:
+        if lack := missing():
+            sys.exit(_lacking(lack))
+        again = [sys.executable, "-m", "tests.chaos.run", *sys.argv[1:], "--seed", str(seed)]
+        begin_isolated({ISOLATED: "1"}, again)
+    on_rabbitmq = arguments.bus == "amqp"
+    kept = chaos(seed, arguments.minutes * 60, wanted, on_rabbitmq=on_rabbitmq, hosts=arguments.hosts)
+    sys.exit(0 if kept else 1)
 
 
-def chaos(seed: int, seconds: float, wanted: Collection[str] = (), *, on_rabbitmq: bool = False) -> bool:
+def _lacking(what: str) -> int:
+    print(what, file=sys.stderr)
+    return 2
+
+
+def chaos(
+    seed: int, seconds: float, wanted: Collection[str] = (), *, on_rabbitmq: bool = False, hosts: int = 0
+) -> bool:
     """Run once, with the wanted faults or else with all; return whether every promise was kept."""
     folder = ROOT / "var" / "chaos" / str(seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    print(f"seed {seed}: {seconds:.0f} s of load and faults, the clock runs {RATE:.0f} times as fast", flush=True)
+    if hosts:
+        build_network()
     with ExitStack() as stack:
-        run = Run(seed, folder, stack, wanted, on_rabbitmq=on_rabbitmq)
+        run = Run(seed, folder, stack, wanted, on_rabbitmq=on_rabbitmq, hosts=hosts)
+        rate = run.clock.rate
+        print(f"seed {seed}: {seconds:.0f} s of load and faults, the clock runs {rate:.0f} times as fast", flush=True)
         clocks = ", ".join(f"{carrier} {ahead:+.0f} s" for carrier, ahead in run.clocks_ahead.items())
         print(f"{'gate':9} {run.gate}\n{'clocks':9} {clocks}", flush=True)
         run.disturb(seconds)
@@ -88,6 +110,7 @@ def _print(run: Run, history: History, recovered: float | None, found: dict[str,
         "recovery": "none" if recovered is None else f"{recovered:.1f} s",
         "creates": _late(lateness.of_creates(history)),
         "ends": _late(lateness.of_ends(history)),
+        "take-over": _taken_over(run),
         "machine": f"{history.slowness:.1f} processes for each core",
     }
     for subject, text in counts.items():
@@ -104,6 +127,14 @@ def _late(found: lateness.Lateness) -> str:
     each = {account: (sorted(waits)[len(waits) // 2], max(waits)) for account, waits in sorted(found.items())}
     late = (f"{account} {_seconds(median)}, at most {_seconds(longest)}" for account, (median, longest) in each.items())
     return f"late without a reason: {'; '.join(late)}"
+
+
+def _taken_over(run: Run) -> str:
+    """Return how long the deliveries that were claimed when a host went away waited, on the fast clock."""
+    waits = sorted(wait * run.clock.rate for wait in run.take_overs.waits)
+    if not waits:
+        return "no host was away with a claim"
+    return f"{len(waits)} claims waited {waits[len(waits) // 2]:.0f} s, at most {waits[-1]:.0f} s"
 
 
 def _seconds(duration: timedelta) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,9 +67,9 @@ def of_borzo(number: int, at: datetime, secret: str) -> StrangeCallback:
 class Strangers:
     """Sends callbacks of all three kinds while they flood."""
 
-    def __init__(self, network: Network, web_port: int, seed: int, clock: Callable[[], datetime]) -> None:
+    def __init__(self, network: Network, webs: Sequence[str], seed: int, clock: Callable[[], datetime]) -> None:
         self._network = network
-        self._web, self._dice, self._clock = f"http://127.0.0.1:{web_port}", random.Random(seed), clock
+        self._webs, self._dice, self._clock = webs, random.Random(seed), clock
         self._sending: set[asyncio.Task[None]] = set()
         self.flooding, self.sent = False, 0
 
@@ -84,7 +84,7 @@ class Strangers:
 
     async def flood(self) -> None:
         """Send callbacks until the flood is over."""
-        async with httpx.AsyncClient(base_url=self._web, trust_env=False, timeout=TIMEOUT) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
             while self.flooding:
                 task = asyncio.create_task(self._send(client, self._next()))
                 self._sending.add(task)
@@ -101,4 +101,6 @@ class Strangers:
 
     async def _send(self, client: httpx.AsyncClient, callback: StrangeCallback) -> None:
         with suppress(httpx.TransportError):
-            await client.post(callback.path, content=callback.body, headers=callback.headers)
+            await client.post(
+                f"{self._dice.choice(self._webs)}{callback.path}", content=callback.body, headers=callback.headers
+            )

@@ -11,8 +11,7 @@ import pytest
 import redis
 
 from tests.cli.commands import CommandLine, Result, write_file
-from tests.conftest import sentinel_cluster
-from tests.sentinel import MASTER
+from tests.sentinel import MASTER, Cluster
 from worker.carriers.port import Callback, CallbackKey
 from worker.config.settings import NO_REDIS
 from worker.database import callbacks
@@ -169,13 +168,11 @@ def test_a_check_reports_a_bank_card_that_the_account_does_not_have(command_line
     assert "FAIL  carrier borzo: Refused bank_card_id: the account has no such card" in result.lines
 
 
-def test_a_check_reports_a_journal_folder_that_cannot_be_written(command_line: CommandLine) -> None:
-    command_line.set(JOURNAL_FOLDER=write_file("file", ""))
+@pytest.mark.parametrize("name", ["journal", "archive"])
+def test_a_check_reports_a_folder_that_cannot_be_written(command_line: CommandLine, name: str) -> None:
+    command_line.set(**{f"{name.upper()}_FOLDER": write_file("file", "")})
     result = command_line("check")
-    assert (result.code, part(result, "journal")) == (
-        1,
-        "FAIL  journal: FileExistsError [Errno 17] File exists: 'file'",
-    )
+    assert (result.code, part(result, name)) == (1, f"FAIL  {name}: FileExistsError [Errno 17] File exists: 'file'")
 
 
 def test_a_check_fails_for_a_redis_that_evicts_keys(
@@ -361,17 +358,18 @@ def test_a_check_does_not_fail_because_a_rate_limit_is_used_up(
 
 @pytest.mark.long
 @pytest.mark.usefixtures("carriers")
-def test_a_check_names_what_is_wrong_with_sentinels_and_their_master(command_line: CommandLine, tmp_path: Path) -> None:
-    with sentinel_cluster(tmp_path) as cluster:
-        command_line.set(REDIS_URL=cluster.url)
-        works = command_line("check")
-        command_line.set(REDIS_URL=cluster.url.replace(f"/{MASTER}/", "/other/"))
-        unknown = command_line("check")
-        command_line.set(REDIS_URL=cluster.url)
-        first = cluster.sentinels[0]
-        first.kill()
-        cluster.master.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        broken = command_line("check")
+def test_a_check_names_what_is_wrong_with_sentinels_and_their_master(
+    command_line: CommandLine, cluster: Cluster
+) -> None:
+    command_line.set(REDIS_URL=cluster.url)
+    works = command_line("check")
+    command_line.set(REDIS_URL=cluster.url.replace(f"/{MASTER}/0", "/other/0"))
+    unknown = command_line("check")
+    command_line.set(REDIS_URL=cluster.url)
+    first = cluster.sentinels[0]
+    first.kill()
+    cluster.master.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    broken = command_line("check")
     assert [part(works, name) for name in ("redis", "broker", f"sentinel {MASTER}")] == [
         "ok    redis",
         "ok    broker",

@@ -74,6 +74,7 @@ def test_every_setting_has_a_default() -> None:
         "carriers": {},
         "ordering": Ordering().model_dump(),
         "journal_folder": Path("var/journal"),
+        "archive_folder": None,
         "flower_folder": Path("var/flower"),
         "stores_file": Path("stores.toml"),
         "stale_order": "12h",

@@ -24,40 +24,57 @@ ENCRYPTION_REQUESTS = (80877103, 80877104)
 START_SECONDS = 60
 
 
+class PgBouncer:
+    """PgBouncer with transaction pooling, which can be killed and started again in front of another server."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self._folder, self._settings, self.port = folder, settings, free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, url: str) -> None:
+        """Start it in front of a server, and wait until it listens."""
+        assert PGBOUNCER is not None
+        server = make_url(url)
+        options = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": str(self.port),
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": "2",
+            "unix_socket_dir": "",
+            **self._settings,
+        }
+        host, server_port = server.host or server.query["host"], server.port or 5432
+        user = server.username or pwd.getpwuid(os.getuid())[0]
+        lines = [f"[databases]\n* = host={host} port={server_port} user={user}"]
+        lines += ["[pgbouncer]", *(f"{name} = {value}" for name, value in options.items())]
+        configuration, log = self._folder / "pgbouncer.ini", self._folder / "pgbouncer.log"
+        configuration.write_text("\n".join(lines))
+        configuration.chmod(0o644)  # the other user opens it again, whatever the umask is
+        demoted: dict[str, Any] = {"user": "nobody"} if os.getuid() == 0 else {}  # PgBouncer refuses to run as root
+        # From its standard input: the folder is closed to another user.
+        command = [PGBOUNCER, "/dev/stdin"]
+        with configuration.open() as text, log.open("a") as written:
+            self._process = subprocess.Popen(command, stdin=text, stderr=written, **demoted)
+        _wait_for(self.port, self._process, log)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
 @contextmanager
 def pgbouncer(url: str, folder: Path, **settings: str) -> Iterator[str]:
-    """Run PgBouncer in front of a server, with transaction pooling; yield the address of the database through it."""
-    server, port = make_url(url), free_port()
-    assert PGBOUNCER is not None
-    options = {
-        "listen_addr": "127.0.0.1",
-        "listen_port": str(port),
-        "auth_type": "any",
-        "pool_mode": "transaction",
-        "default_pool_size": "2",
-        "unix_socket_dir": "",
-        **settings,
-    }
-    host, server_port = server.host or server.query["host"], server.port or 5432
-    lines = [f"[databases]\n* = host={host} port={server_port} user={server.username or pwd.getpwuid(os.getuid())[0]}"]
-    lines += ["[pgbouncer]", *(f"{name} = {value}" for name, value in options.items())]
-    configuration = folder / "pgbouncer.ini"
-    configuration.write_text("\n".join(lines))
-    configuration.chmod(0o644)  # the other user opens it again, whatever the umask is
-    demoted: dict[str, Any] = {"user": "nobody"} if os.getuid() == 0 else {}  # PgBouncer refuses to run as root
-    # From its standard input: the folder is closed to another user.
-    command = [PGBOUNCER, "/dev/stdin"]
-    log = folder / "pgbouncer.log"
-    with (
-        configuration.open() as text,
-        log.open("w") as written,
-        subprocess.Popen(command, stdin=text, stderr=written, **demoted) as process,
-    ):
-        try:
-            _wait_for(port, process, log)
-            yield _through(server, port)
-        finally:
-            process.terminate()
+    """Run PgBouncer in front of a server; yield the address of the database through it."""
+    pooler = PgBouncer(folder, **settings)
+    try:
+        pooler.start(url)
+        yield _through(make_url(url), pooler.port)
+    finally:
+        pooler.kill()
 
 
 def _wait_for(port: int, process: "subprocess.Popen[Any]", log: Path) -> None:

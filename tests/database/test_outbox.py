@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.events import EventType
+from schemas.events import EventType, carrier_key, delivery_id, skipped_key
 from schemas.status import Cause
-from tests.database.samples import ID, NOW, place, rows
+from tests.database.samples import ID, NOW, message, order, place, rows, store_messages
 from worker.database import deliveries, leases, outbox
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery, Event, OutgoingEvent
@@ -126,6 +126,16 @@ def test_events_are_read_of_one_order_and_after_a_position(database: Database) -
         3,
     ]
     assert [position for position, _ in database.read(outbox.events, after=1, limit=1)] == [2]
+
+
+def test_the_keys_of_an_order_without_a_delivery_follow_from_the_sources_of_all_messages(database: Database) -> None:
+    place(database, "1")
+    store_messages(database, replace(message(order("2"), "another"), source="kiosk"))
+    assert database.read(outbox.event_keys, "3") == [
+        "3",
+        carrier_key("3"),
+        *(skipped_key(delivery_id(source, "3")) for source in ("kiosk", "platform")),
+    ]
 
 
 def test_a_lease_has_one_holder(database: Database) -> None:

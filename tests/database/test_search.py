@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from schemas.status import AttemptState, AttentionReason, DeliveryStatus
 from tests.database.samples import ID, LATER, NOW, begun, changed, place
@@ -86,3 +87,18 @@ def test_the_orders_of_a_time_span_are_read_in_pages_the_oldest_first(database: 
     span = (NOW - timedelta(seconds=2), NOW)
     pages = [database.read(search.placed, *span, 1, skip=skip) for skip in range(3)]
     assert [[each.order.order_id for each in page] for page in pages] == [["3"], ["2"], []]
+
+
+def test_a_search_without_an_index_examines_the_newest_deliveries(database: Database) -> None:
+    statements: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    for wanted, bounded in (
+        (Filter(carrier="cervo"), True),
+        (Filter(status=DeliveryStatus.FAILED), True),
+        (Filter(carrier="cervo", store="17"), False),
+        (Filter(status=DeliveryStatus.CREATED), False),
+        (Filter(), False),
+    ):
+        statements.clear()
+        database.read(search.search, wanted, 50)
+        assert statements[-1].count("LIMIT") == 1 + bounded, wanted

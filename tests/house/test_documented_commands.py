@@ -74,6 +74,7 @@ NOT_RUN = {
     "docs/deploying.md: createdb order_sync": "tests/deploy/test_rights.py runs the file of roles",
     "docs/deploying.md: # a backup": "it needs a database with orders",
     "docs/deploying.md: # a restore": "test_restoration.py and test_restored_command.py restore a database",
+    "docs/operating.md: order-sync archived 2011": "test_archived_command.py has an archive",
     "docs/performance.md: python -m benchmarks orders latency": "they take minutes; .ci/run runs the short form",
     "docs/sandbox.md: order-sync init": "the same commands",
     "docs/scaling.md: order-sync rehearse --since 1d": "it needs yesterday's orders; test_rehearse_command.py has one",

@@ -17,8 +17,8 @@ VARIABLES = ROOT / ".env.example"
 DISABLED = re.compile(r"^#(?=\S)", re.MULTILINE)
 """The mark of a line that can be enabled; a comment has a space after its `#`."""
 PLACEHOLDERS = {
-    "api_keys", "carriers", "database_url", "log_format", "notify", "ordering", "password", "public_url", "redis_url",
-    "webhooks",
+    "api_keys", "archive_folder", "carriers", "database_url", "log_format", "notify", "ordering", "password",
+    "public_url", "redis_url", "webhooks",
 }  # fmt: skip
 """Settings for which a sample has a placeholder instead of the default."""
 PRINT = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('ORDER_SYNC_')}))"

@@ -18,7 +18,6 @@ import pytest
 from flower.utils.broker import Broker  # type: ignore[import-untyped]
 
 from tests.chaos.proxy import Network
-from tests.conftest import sentinel_cluster
 from tests.runtime.machine import EXAMPLE, Machine
 from tests.runtime.test_foreign_messages import FOREIGN
 from tests.sentinel import PASSWORD, Cluster, Server
@@ -91,12 +90,6 @@ class SentinelMachine(Machine):
         found = [self.store.read(deliveries.find, name) for name in names]
         refs = [attempt.ref for each in found if each for attempt in each[0].attempts]
         return len(refs) == len(names) and None not in refs and sorted(map(str, refs)) == self.couriers()
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with sentinel_cluster(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The journal of a process that died settles the creates whose outcome it proves, and no others."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from schemas.status import AttentionReason
 from tests.services.gateways import RepliesInOneGroup
 from tests.services.simulation import Simulation
 from worker.database import deliveries
@@ -122,6 +124,27 @@ def test_a_create_that_may_have_been_sent_and_has_no_reply_keeps_its_unknown_out
     crash(simulation, shop, before_a_reply)
     assert (recover(simulation), simulation.delivery().attempts[0].state) == ("queued", "submitting")
     simulation.until(lambda it: it.status() == "submit_unknown")
+
+
+@pytest.mark.fault("F-114")
+@pytest.mark.parametrize(
+    ("shop", "end"),
+    [
+        ("34", ("courier_assigned", AttentionReason.REFERENCE_MISSING)),  # a callback came
+        ("21", ("delivered", None)),
+        ("17", ("delivered", None)),
+    ],
+    ids=["cervo", "borzo", "deliverit"],
+)
+def test_a_reply_that_was_lost_with_its_disk_is_looked_up_or_asked_for_and_no_second_create_is_sent(
+    simulation: Simulation, shop: str, end: tuple[str, AttentionReason | None]
+) -> None:
+    crash(simulation, shop, after_the_reply)
+    shutil.rmtree(simulation.container.settings.journal_folder)
+    recover(simulation)
+    simulation.until(lambda it: it.status() == "delivered" or bool(it.delivery().attention))
+    assert (simulation.status(), simulation.delivery().attention) == end
+    assert len(simulation.ledger()) == 1
 
 
 def test_the_wake_up_task_of_a_recovered_delivery_is_sent_at_once(simulation: Simulation) -> None:

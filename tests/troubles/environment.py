@@ -18,7 +18,8 @@ import redis
 from ruamel.yaml import YAML
 
 from tests.chaos.clock import FastClock
-from tests.chaos.environment import own_postgres, port_of, socket_of
+from tests.chaos.environment import port_of
+from tests.chaos.postgres import embedded
 from tests.chaos.processes import ROOT, command, environment, platform, write_single_carrier_stores
 from tests.chaos.proxy import Network
 from tests.chaos.sandbox import Sandbox
@@ -42,14 +43,14 @@ class Environment:
         self._folder, self.clock = folder, FastClock.begin(RATE)
         self.supervisor = stack.enter_context(Supervisor(dict(os.environ), folder / "log", grace=8))
         url = start_redis(self.supervisor, folder / "redis")
-        postgres = stack.enter_context(own_postgres())
+        postgres = stack.enter_context(embedded())
         web, desk, flower = free_port(), free_port(), free_port()
         self.callbacks = f"http://127.0.0.1:{web}/callbacks"
         self.sandbox = stack.enter_context(
             closing(Sandbox(self.supervisor, self.clock, STEP, f"{self.callbacks}/borzo"))
         )
         self.network = stack.enter_context(Network(seed=1))
-        self.redis_link, self.database_link = (self.network.link(each) for each in (port_of(url), socket_of(postgres)))
+        self.redis_link, self.database_link = (self.network.link(each) for each in (port_of(url), postgres.entrance))
         self.webhook = stack.enter_context(Webhook())
         self.redis = stack.enter_context(closing(redis.Redis.from_url(url, socket_timeout=2)))
         self.desk, self.flower = f"http://127.0.0.1:{desk}", f"http://127.0.0.1:{flower}"
@@ -71,7 +72,7 @@ class Environment:
                 "NOTIFY__OPERATORS__URL": f"json://127.0.0.1:{self.webhook.port}/",
             },
         )
-        with closing(Database(postgres.get_uri())) as database:
+        with closing(Database(postgres.url)) as database:
             database.upgrade()
         self.worker = self.supervisor.start("worker", _command("worker"))
         self.beat = self.supervisor.start("beat", command("beat", str(folder / "schedule")))

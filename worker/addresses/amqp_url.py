@@ -76,14 +76,17 @@ class AmqpUrl:
                 "userid": self.username,
                 "password": self.password,
                 "virtual_host": self.virtual_host,
-                "ssl": named(self.ssl, host.name) if self.ssl else False,
+                "ssl": with_server_name(self.ssl, host.name) if self.ssl else False,
             }
             for host in self.hosts
         )
 
     @property
     def ssl(self) -> dict[str, Any] | None:
-        """The options of TLS as py-amqp takes them, except the name of the server, see `named`; None without TLS."""
+        """The options of TLS as py-amqp takes them; None without TLS.
+
+        If the name of the server is checked, `server_hostname` is None until `with_server_name` sets it.
+        """
         if self.scheme == "amqp":
             return None
         options = dict(self.tls)
@@ -103,6 +106,6 @@ class AmqpUrl:
         return f"{self.scheme}://{user}@{hosts}/{quote(self.virtual_host, safe='')}"
 
 
-def named(options: dict[str, Any], host: str) -> dict[str, Any]:
-    """Return options of TLS with the name that the certificate must have, if it is checked and not yet in them."""
+def with_server_name(options: dict[str, Any], host: str) -> dict[str, Any]:
+    """Return options of TLS with the name that the certificate must have, if it is checked and not set yet."""
     return {**options, "server_hostname": host} if options.get("server_hostname", host) is None else options

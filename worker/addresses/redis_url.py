@@ -167,7 +167,11 @@ def split_address(url: str, ports: Mapping[str, int], wrong: str) -> AddressPart
     except ValueError:  # the text of this error contains a part of the address
         raise ValueError(f"{wrong}; {AS_PERCENT}") from None
     parts = each[0]
-    if parts.fragment or "@" in parts.query or (len(found) > 1 and not all(host.name for host in found)):
+    # An address may have a password with a special character, or the user again before each host.
+    misread = (
+        "@" in parts.query or (scheme != "unix" and "@" in parts.path) or ("@" in credentials and "," in credentials)
+    )
+    if misread or parts.fragment or (len(found) > 1 and not all(host.name for host in found)):
         raise ValueError(f"{wrong}; {AS_PERCENT}")
     return AddressParts(
         scheme=scheme,

@@ -31,7 +31,7 @@ CONTENT_HEADER, PROPERTIES_AT, NO_PROPERTIES = 2, 12, b"\0\0"
 """The type of the frame with a message's properties, where they begin in it, and how none are written."""
 
 Servers = Sequence[Mapping[str, Any]]
-"""The nodes of a cluster, as arguments of py-amqp's connection. They are tried in turn until one lets us in."""
+"""The nodes of a cluster, as arguments of py-amqp's connection. They are tried in turn until one connects."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,15 @@
 """Clients of the Redis server that Sentinel names as the master.
 
 A client asks a Sentinel each time it connects. A connection to a server that may accept no more writes is closed, so
-that the next one leads to the new master.
+that the next one leads to the new master, which another Sentinel may know.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelManagedConnection
 
@@ -27,12 +27,21 @@ class MasterConnection(SentinelManagedConnection):
     def read_response(self, *args: Any, **options: Any) -> Any:
         """Return a reply. Raises ConnectionError if the server accepts no writes."""
         try:
-            return super().read_response(*args, **options)
+            # Not that of SentinelManagedConnection, which would also ask the same Sentinel again.
+            return super(SentinelManagedConnection, self).read_response(*args, **options)
+        except ReadOnlyError:
+            self._leave("the server is a replica, and no longer the master")
         except ResponseError as error:
             if not str(error).startswith(CUT_OFF):
                 raise
-            self.disconnect()  # type: ignore[no-untyped-call]
-            raise redis.ConnectionError("the master has not enough replicas, and may have been replaced") from None
+            self._leave("the master has not enough replicas, and may have been replaced")
+
+    def _leave(self, why: str) -> NoReturn:
+        """Close the connection, and let another Sentinel be asked first: this one may be cut off with the server."""
+        self.disconnect()  # type: ignore[no-untyped-call]
+        sentinels: Any = self.connection_pool.sentinel_manager
+        sentinels.sentinels = [*sentinels.sentinels[1:], *sentinels.sentinels[:1]]
+        raise redis.ConnectionError(why) from None
 
 
 class TlsMasterConnection(MasterConnection, redis.SSLConnection):
@@ -55,7 +64,7 @@ class Sentinels(Sentinel):
                 # A new list, because another thread may be reading this one.
                 self.sentinels = [each, *(other for other in sentinels if other is not each)]
                 return state["ip"], state["port"]
-            answers.append(f"{_host(each)} {'sees no master that lives' if state else 'does not know it'}")
+            answers.append(f"{_host(each)} {'counts it as down' if state else 'does not know it'}")
         raise MasterNotFoundError(f"no Sentinel names the master {service_name}: {', '.join(answers)}")
 
 

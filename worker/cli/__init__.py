@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from worker.cli import (
+    archive,
     carrier_report,
     carriers,
     check,
@@ -34,6 +35,7 @@ from worker.errors import SettingsError
 
 __all__ = [
     "app",
+    "archive",
     "carrier_report",
     "carriers",
     "check",

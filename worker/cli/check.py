@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -92,6 +93,7 @@ def _servers(services: "Container", *, has_redis: bool) -> dict[str, Check]:
         **_sentinels(services.settings),
         **(on_redis if has_redis else {}),
         "journal": partial(_check_journal, services),
+        **({"archive": partial(_check_archive, folder)} if (folder := services.settings.archive_folder) else {}),
     }
 
 
@@ -164,6 +166,13 @@ def _check_journal(services: "Container") -> "CheckResult":
     from worker.resilience.journal_disk import journal_faults
 
     return warn_of(iter(journal_faults(services.settings.journal_folder)))
+
+
+def _check_archive(folder: Path) -> "CheckResult":
+    from worker.domain.setup import warn_of
+    from worker.resilience.journal_disk import disk_faults
+
+    return warn_of(iter(disk_faults(folder)))
 
 
 # --- the stores ---

@@ -43,8 +43,10 @@ def list_deliveries(
     limit: int = typer.Option(50, min=1),
     unfinished: bool = typer.Option(False, "--open", help="Only deliveries that are not final or need an operator."),
     attention: str = typer.Option("", help="Only those that need an operator: `any`, or one attention reason."),
-    status: str = typer.Option("", help="Only those with this status."),
-    carrier: str = typer.Option("", help="Only those at this account."),
+    status: str = typer.Option(
+        "", help="Only those with this status; a final one is searched among the newest 200,000."
+    ),
+    carrier: str = typer.Option("", help="Only those at this account, among the newest 200,000."),
     store: str = typer.Option("", help="Only those of this store."),
     older_than: str = typer.Option("", help="Only those placed before: an age such as 30m, 2h or 1d, or a time."),
     as_json: bool = Json,
@@ -146,14 +148,18 @@ def one_delivery(services: "Container", name: str, *, by_phone: bool = False) ->
 
     With `by_phone`, the last digits of the customer's phone number are searched for, too.
     """
-    from worker.database import search
+    from worker.database import archive, search
 
     read = services.database.read
     found = read(search.find, name, list(services.codecs))
     if not found and by_phone:
         found = read(search.find_by_phone, name, services.clock())
     if not found:
-        fail(f"there is no delivery {name}")
+        fail(
+            f"{name} is archived: order-sync archived {name}"
+            if read(archive.find, name)
+            else f"there is no delivery {name}"
+        )
     if len(found) > 1:
         complain(f"{len(found)} deliveries have {name}; use the id of one of them:")
         for each in found:

@@ -148,7 +148,8 @@ class Settings(_Section):
     """The settings of a deployment. Secrets are `SecretStr`; addresses that may contain secrets are not in the repr."""
 
     database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
-    """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
+    """SQLite or PostgreSQL (`postgresql://user:password@host/name`). With standbys, an address may name all servers:
+    `postgresql://user:password@one:5432,two:5432/name?target_session_attrs=read-write`."""
     redis_url: str = Field(default="", repr=False)
     """Redis or Valkey: `redis://[[USER]:PASSWORD@]HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`. With
     Sentinel, it is `redis+sentinel://[[USER]:PASSWORD@]SENTINEL:PORT,SENTINEL:PORT/MASTER[/DB]`, or `rediss+sentinel://`
@@ -179,7 +180,7 @@ class Settings(_Section):
     """For how many days after the end of a delivery the customer's data are kept."""
     keep_events_days: float = Field(default=400, ge=30)
     """For how many days an event and a message's id are kept. A delivery that has ended is deleted after its last
-    event."""
+    event, or archived with its events."""
     password: SecretStr = SecretStr("")
     """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"
@@ -216,6 +217,9 @@ class Settings(_Section):
     webhooks: Webhooks = Webhooks()
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
+    archive_folder: Path | None = None
+    """The folder of the archive, to which old deliveries are moved instead of being deleted. Once a database has an
+    archive, a process without this setting leaves them in the database."""
     flower_folder: Path = Path("var/flower")
     """The folder in which Flower keeps the tasks that it shows."""
     stores_file: Path = Path("stores.toml")
@@ -417,7 +421,8 @@ class Settings(_Section):
         file, folders = self.sqlite_file, ("journal_folder", "flower_folder", "stores_file")
         query = "".join(self.database_url.partition("?")[1:])
         database = {"DATABASE_URL": f"sqlite:///{file}{query}"} if file else {}
-        return database | {name.upper(): str(getattr(self, name).absolute()) for name in folders}
+        archive = {"ARCHIVE_FOLDER": str(self.archive_folder.absolute())} if self.archive_folder else {}
+        return database | archive | {name.upper(): str(getattr(self, name).absolute()) for name in folders}
 
     def proxy_for(self, url: str) -> str:
         """Return the proxy for calls to this origin; empty if these calls use no proxy."""

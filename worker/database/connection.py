@@ -1,14 +1,16 @@
 """Connections to SQLite or PostgreSQL, with the options that make each database safe."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
+    ArgumentError,
     DBAPIError,
     IntegrityError,
     InterfaceError,
@@ -47,6 +49,7 @@ READING = "reading"
 UPGRADE_LOCK = 4_670_235
 """The advisory lock of an upgrade. The locks of orders are random numbers of 63 bits, so a collision is improbable."""
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
+SERVER = re.compile(r"\[?(?P<host>[^][@]*?)\]?(?::(?P<port>\d+))?")
 NO_RIGHT = "42501"
 """The SQLSTATE of a refused privilege."""
 READ_ONLY = "25006"
@@ -55,7 +58,7 @@ READ_ONLY = "25006"
 
 def connect(url: str, *, pool_size: int = 16) -> Engine:
     """Create the engine of this process. A forked process must create its own engine."""
-    address = make_url(url)
+    address = _address(url)
     if address.get_backend_name() == "sqlite":
         return _sqlite(url, address.database, pool_size)
     if address.drivername == "postgresql":
@@ -71,6 +74,23 @@ def connect(url: str, *, pool_size: int = 16) -> Engine:
     )
     _work_behind_a_pooler(engine)
     return engine
+
+
+def _address(url: str) -> URL:
+    """Parse an address. SQLAlchemy does not read `//one:5432,two:5432/name`, which libpq does.
+
+    Raises ArgumentError and ValueError for what is no address.
+    """
+    scheme, _, rest = url.partition("://")
+    servers = rest.partition("/")[0].partition("?")[0].rpartition("@")[2]
+    if "," not in servers:
+        return make_url(url)
+    found = [SERVER.fullmatch(each) for each in servers.split(",")]
+    if None in found:
+        raise ArgumentError(f"not servers: {servers}")
+    hosts, ports = (",".join(each[name] or "" for each in found if each) for name in ("host", "port"))
+    address = make_url(f"{scheme}://{rest.replace(servers, '', 1)}")
+    return address.update_query_dict({"host": hosts, **({"port": ports} if ports.strip(",") else {})})
 
 
 def _work_behind_a_pooler(engine: Engine) -> None:

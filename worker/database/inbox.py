@@ -76,7 +76,8 @@ def backfilled(connection: Connection, messages: Sequence[Message]) -> set[str]:
         found_order_message(each.source, each.data.order_id).id: delivery_id(each.source, each.data.order_id)
         for each in messages
     }
-    known = select(MESSAGE.c.message_id).where(MESSAGE.c.message_id.in_(keys))
+    sources = {each.source for each in messages}  # the key of the table begins with the source
+    known = select(MESSAGE.c.message_id).where(MESSAGE.c.source.in_(sources), MESSAGE.c.message_id.in_(keys))
     return {keys[identity] for identity in connection.scalars(known)} if keys else set()
 
 
@@ -84,7 +85,7 @@ def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]
     """Return the order ids that are new: no delivery of any source has them, and no earlier back-fill found them."""
     wanted = {found_order_message(source, each).id: each for each in order_ids}
     delivered = select(DELIVERY.c.order_id).where(DELIVERY.c.order_id.in_(wanted.values()))
-    found = select(MESSAGE.c.message_id).where(MESSAGE.c.message_id.in_(wanted))
+    found = select(MESSAGE.c.message_id).where(MESSAGE.c.source == source, MESSAGE.c.message_id.in_(wanted))
     known = {*connection.scalars(delivered), *(wanted[identity] for identity in connection.scalars(found))}
     return set(wanted.values()) - known
 
@@ -93,10 +94,7 @@ def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]
 
 
 def messages_about(connection: Connection, source: str, order_id: str) -> list[tuple[datetime, str]]:
-    """Return the messages about an order, oldest first: the time of arrival and the message's id.
-
-    No index serves this query, because an index would cost every message more than this rare query is worth.
-    """
+    """Return the messages about an order, oldest first: the time of arrival and the message's id."""
     these = (MESSAGE.c.source == source) & (MESSAGE.c.order_id == order_id)
     query = select(MESSAGE.c.received_at, MESSAGE.c.message_id).where(these).order_by(MESSAGE.c.received_at)
     return [(row.received_at, row.message_id) for row in connection.execute(query)]

@@ -4,6 +4,7 @@ A page reads the next rows by an index, so no run reads a whole table. Only one 
 has the lease.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,12 +58,12 @@ def delete_callbacks(connection: Connection, limit: datetime, after: int) -> Pag
     return _delete(connection, CALLBACK, rows, old, limit)
 
 
-def delete_events(connection: Connection, limit: datetime, after: int) -> Page:
+def delete_events(connection: Connection, limit: datetime, after: int, *, archived: bool = False) -> Page:
     """Delete the events that were published before `limit`, of the page after a position.
 
-    These are kept: the events of a delivery that has not ended; the newest event of an account, because the next one
-    gets the sequence after it; the event with the newest stream id, with which the relay compares the bus; and the
-    newest event, with which the feed compares cursors.
+    These are kept: the events of a delivery that has not ended, or of any delivery if these are archived; the newest
+    event of an account, because the next one gets the sequence after it; the event with the newest stream id, with
+    which the relay compares the bus; and the newest event, with which the feed compares cursors.
     """
     rows = _page(connection, EVENT, after, EVENT.c.created_at.label("at"), EVENT.c.key, EVENT.c.subject)
     old = [each for each in rows if each.at < limit]
@@ -70,9 +71,8 @@ def delete_events(connection: Connection, limit: datetime, after: int) -> Page:
     keys, newest = {each.key for each in old}, outbox.newest_stream_id(connection)
     lasts = select(func.max(EVENT.c.position)).where(EVENT.c.key.in_(accounts)).group_by(EVENT.c.key)
     kept = {*(connection.scalars(lasts) if accounts else ()), connection.scalar(select(func.max(EVENT.c.position)))}
-    open_ = set(
-        connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.id.in_(keys), DELIVERY.c.status.not_in(FINAL)))
-    )
+    found = select(DELIVERY.c.id).where(DELIVERY.c.id.in_(keys))
+    open_ = set(connection.scalars(found if archived else found.where(DELIVERY.c.status.not_in(FINAL))))
     positions = {each.position for each in old if each.key not in open_} - kept
     published = PUBLICATION.c.position.in_(positions) & (PUBLICATION.c.stream_id < newest)
     gone = list(connection.scalars(delete(PUBLICATION).where(published).returning(PUBLICATION.c.position)))
@@ -113,6 +113,12 @@ def delete_deliveries(connection: Connection, limit: datetime, _after: int) -> P
     )
     query = select(DELIVERY.c.id).where(old).order_by(DELIVERY.c.created_at).limit(DELIVERIES)
     ids = list(connection.scalars(query.with_for_update(skip_locked=True)))
+    delete_with_all(connection, ids)
+    return Page(len(ids), 0 if len(ids) == DELIVERIES else None)
+
+
+def delete_with_all(connection: Connection, ids: Collection[str]) -> None:
+    """Delete deliveries with all that is about them, except their events."""
     attempts = select(ATTEMPT.c.id).where(ATTEMPT.c.delivery_id.in_(ids))
     for table, column, keys in (
         (CARRIER_CALL, CARRIER_CALL.c.attempt_id, attempts),
@@ -126,7 +132,6 @@ def delete_deliveries(connection: Connection, limit: datetime, _after: int) -> P
     ):
         if ids:
             connection.execute(delete(table).where(column.in_(keys)))
-    return Page(len(ids), 0 if len(ids) == DELIVERIES else None)
 
 
 def erasable(connection: Connection, limit: datetime) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, FromClause, select
 
 from schemas.status import FINAL, DeliveryStatus
 from worker.carriers.port import attempt_id_of
@@ -18,6 +18,8 @@ PHONE_SEARCHED = timedelta(days=2)
 PHONE_DIGITS = 4
 """The fewest digits of a phone number that are searched for."""
 MOST_FOUND = 50
+SEARCHED = 200_000
+"""How many of the newest deliveries are searched for a carrier or a final status: half a second."""
 MAX_ATTEMPT_ID = 2**53
 ANY = "any"
 
@@ -42,14 +44,17 @@ class Filter:
 def search(connection: Connection, wanted: Filter, limit: int, *, skip: int = 0) -> list[Delivery]:
     """Return the deliveries that match a filter: first those that need an operator, and then the newest.
 
-    `skip` is the number of deliveries that were shown on earlier pages. If few deliveries match a store, a carrier or a
-    final status, all deliveries are read, the newest first: two seconds for a million of them. The time limit is
-    `connection.BUSY_SECONDS`.
+    `skip` is the number of deliveries that were shown on earlier pages. No index has the carriers and the final
+    statuses, so a search by one of them without a store examines only the newest `SEARCHED` deliveries.
     """
-    asking, most = DELIVERY.c.attention_reasons.is_not(None), skip + limit
-    found = _newest(connection, [asking, *_conditions(wanted)], most)
+    most = skip + limit
+    found = _newest(
+        connection, DELIVERY, [DELIVERY.c.attention_reasons.is_not(None), *_conditions(DELIVERY, wanted)], most
+    )
     if wanted.attention is None and len(found) < most:
-        found += _newest(connection, [~asking, *_conditions(wanted)], most - len(found))
+        these = _searched(wanted)
+        others = [these.c.attention_reasons.is_(None), *_open(these, wanted), *_conditions(these, wanted)]
+        found += _newest(connection, these, others, most - len(found))
     return deliveries.load_in_order(connection, found[skip:])
 
 
@@ -60,29 +65,43 @@ def placed(connection: Connection, since: datetime, until: datetime, limit: int,
     return deliveries.load_in_order(connection, list(connection.scalars(these.offset(skip).limit(limit))))
 
 
-def _newest(connection: Connection, conditions: Collection[ColumnElement[bool]], limit: int) -> list[str]:
-    query = select(DELIVERY.c.id).where(*conditions).order_by(DELIVERY.c.created_at.desc()).limit(limit)
+def _newest(
+    connection: Connection, these: FromClause, conditions: Collection[ColumnElement[bool]], limit: int
+) -> list[str]:
+    query = select(these.c.id).where(*conditions).order_by(these.c.created_at.desc()).limit(limit)
     return list(connection.scalars(query))
 
 
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+def _searched(wanted: Filter) -> FromClause:
+    """Return the deliveries that are examined: the newest ones if no index finds those that are wanted."""
+    is_indexed = wanted.store is not None or wanted.ids is not None or _open(DELIVERY, wanted)
+    if is_indexed or (wanted.carrier is None and wanted.status is None):
+        return DELIVERY
+    before = [DELIVERY.c.created_at <= wanted.before] if wanted.before else []
+    return select(DELIVERY).where(*before).order_by(DELIVERY.c.created_at.desc()).limit(SEARCHED).subquery()
+
+
+def _open(these: FromClause, wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the conditions of the deliveries that have not ended, if only these are wanted."""
+    if not wanted.unfinished and (wanted.status is None or wanted.status in FINAL):
+        return []
+    return [these.c.status.not_in(FINAL), these.c.next_run_at.is_not(None)]  # the index of the next steps
+
+
+def _conditions(these: FromClause, wanted: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if wanted.unfinished:
-        conditions.append(DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention_reasons.is_not(None))
     if wanted.attention not in {None, ANY}:
-        conditions.append((", " + DELIVERY.c.attention_reasons + ", ").contains(f", {wanted.attention}, "))
+        conditions.append((", " + these.c.attention_reasons + ", ").contains(f", {wanted.attention}, "))
     if wanted.status is not None:
-        conditions.append(DELIVERY.c.status == wanted.status.value)
-        if wanted.status not in FINAL:  # the index of the next steps has no final delivery
-            conditions.append(DELIVERY.c.next_run_at.is_not(None))
+        conditions.append(these.c.status == wanted.status.value)
     if wanted.carrier is not None:
-        conditions.append(DELIVERY.c.carrier == wanted.carrier)
+        conditions.append(these.c.carrier == wanted.carrier)
     if wanted.store is not None:
-        conditions.append(DELIVERY.c.store_id == wanted.store)
+        conditions.append(these.c.store_id == wanted.store)
     if wanted.before is not None:
-        conditions.append(DELIVERY.c.created_at <= wanted.before)
+        conditions.append(these.c.created_at <= wanted.before)
     if wanted.ids is not None:
-        conditions.append(DELIVERY.c.id.in_(wanted.ids))
+        conditions.append(these.c.id.in_(wanted.ids))
     return conditions
 
 

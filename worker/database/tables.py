@@ -102,6 +102,8 @@ class DeliveryRow(SQLModel, table=True):
         Index("delivery_order", "order_id"),
         # search.search, search.find_by_phone, measurements.overview
         Index("delivery_created", "created_at"),
+        # search.search by a store
+        Index("delivery_store", "store_id", "created_at"),
         # retention.erasable
         Index(
             "delivery_erasable",
@@ -184,11 +186,11 @@ class AttemptRow(SQLModel, table=True):
             unique=True,
             **_where("ended_at IS NULL AND ref IS NOT NULL"),
         ),
-        # diagnostics.reported_statuses
+        # diagnostics.reported_statuses, accounts.unmapped_statuses, accounts.put_mapping
         Index(
             "attempt_anomalous",
-            "delivery_id",
-            **_where("ended_at IS NULL AND reported_anomalies IS NOT NULL"),
+            "carrier",
+            **_where("reported_anomalies IS NOT NULL"),
         ),
     )
 
@@ -257,6 +259,7 @@ class MessageRow(SQLModel, table=True):
             **_where("fetch_at IS NOT NULL"),
         ),
         Index("message_received", "received_at"),  # retention.delete_messages
+        Index("message_order", "order_id"),  # inbox.messages_about
     )
 
     source: str = Field(primary_key=True)
@@ -515,6 +518,28 @@ class BlockedKeyRow(SQLModel, table=True):
     error: str | None = _text(nullable=True)
 
 
+class ArchiveFileRow(SQLModel, table=True):
+    """A file of the archive that this database writes, and its length in bytes after the last commit."""
+
+    __tablename__ = "archive_file"
+
+    name: str = Field(primary_key=True)
+    size: int = Field(sa_type=BigInteger)
+
+
+class ArchivedRow(SQLModel, table=True):
+    """A delivery that was moved to the archive: its file, and where the part with it begins there.
+
+    The row is kept for ever, so that a message about the order never brings a second courier.
+    """
+
+    __tablename__ = "archived"
+
+    delivery_id: str = Field(primary_key=True, max_length=36)
+    file: str
+    place: int = Field(sa_type=BigInteger)
+
+
 class IdentityRow(SQLModel, table=True):
     """What this database is: a few values by name.
 
@@ -567,6 +592,8 @@ OPERATOR_ACTION = SQLModel.metadata.tables["operator_action"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
 SUBSCRIBER = SQLModel.metadata.tables["subscriber"]
 BLOCKED_KEY = SQLModel.metadata.tables["blocked_key"]
+ARCHIVE_FILE = SQLModel.metadata.tables["archive_file"]
+ARCHIVED = SQLModel.metadata.tables["archived"]
 NOTICE = SQLModel.metadata.tables["notice"]
 LEASE = SQLModel.metadata.tables["lease"]
 CLOCK = SQLModel.metadata.tables["clock"]

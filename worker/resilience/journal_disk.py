@@ -11,7 +11,7 @@ from pathlib import Path
 from worker.folders import make_private
 
 LEAST_FREE = 100_000_000
-"""The free bytes below which the journal's disk is nearly full."""
+"""The free bytes below which a disk is nearly full."""
 MOUNTS = Path("/proc/self/mounts")
 ESCAPED = re.compile(r"\\([0-7]{3})")
 """A space, tab, line end or backslash in the path of a mount."""
@@ -28,22 +28,21 @@ def journal_faults(folder: Path, least_free: int = LEAST_FREE, mounts: Path = MO
 
     Raises OSError if the folder cannot be written.
     """
+    return [*disk_faults(folder, least_free), *_faults(folder, mounts)]
+
+
+def disk_faults(folder: Path, least_free: int = LEAST_FREE) -> list[str]:
+    """Write to a folder and sync it; return a line if its disk is nearly full. Raises OSError if that is impossible."""
     make_private(folder)
-    _write_and_sync(folder)
-    return list(_faults(folder, least_free, mounts))
-
-
-def _write_and_sync(folder: Path) -> None:
     with tempfile.NamedTemporaryFile(dir=folder, prefix="check-") as file:
         file.write(b"order-sync check\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _faults(folder: Path, least_free: int, mounts: Path) -> Iterator[str]:
     free = shutil.disk_usage(folder).free
-    if free < least_free:
-        yield f"only {free // 1_000_000} MB are free on the disk of {folder}: make room"
+    return [f"only {free // 1_000_000} MB are free on the disk of {folder}: make room"] if free < least_free else []
+
+
+def _faults(folder: Path, mounts: Path) -> Iterator[str]:
     kind = _file_system(folder.resolve(), mounts)
     if kind in VOLATILE:
         yield f"{folder} {VOLATILE[kind]}; set ORDER_SYNC_JOURNAL_FOLDER to a local disk"

@@ -14,7 +14,7 @@ from kombu.transport import pyamqp
 from kombu.transport import redis as kombu_redis
 
 from worker import log
-from worker.addresses.amqp_url import named
+from worker.addresses.amqp_url import with_server_name
 from worker.bus import sentinel
 from worker.bus.port import OUTAGES
 
@@ -156,7 +156,7 @@ class AmqpTransport(pyamqp.Transport):
         """Return a connection whose socket gives up after `SOCKET_SECONDS`, to the host that the certificate names."""
         client: Any = self.client
         if client.ssl:  # kombu would write the name into the options, which are also those of the next host
-            client.ssl = named(client.ssl, client.hostname)
+            client.ssl = with_server_name(client.ssl, client.hostname)
         connection = super().establish_connection()
         connection.transport.sock.settimeout(SOCKET_SECONDS)
         return connection

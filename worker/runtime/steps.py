@@ -4,6 +4,7 @@ They do not run in the worker's event loop, and their errors never end the worke
 """
 
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -34,6 +35,7 @@ NOTIFY_SECONDS = 15.0
 """Seconds between two searches for troubles to notify people of."""
 TRIM_SECONDS = 60.0
 """Seconds between two trimmings of the streams."""
+_UNIQUE = secrets.token_hex(3)
 
 
 class Loop(Protocol):
@@ -148,8 +150,11 @@ class OrdersReader(ThreadStep):
 
 
 def process_name() -> str:
-    """Return the name of this process: its host and its number."""
-    return f"{socket.gethostname()}.{os.getpid()}"
+    """Return the name of this process: its host, its number, and a text that no other process has.
+
+    Two containers may have the same host name and the same number, and so may two machines from one image.
+    """
+    return f"{socket.gethostname()}.{os.getpid()}.{_UNIQUE}"
 
 
 def served_accounts(app: Any, accounts: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ from schemas.stores import Store
 from worker import log, tracing
 from worker.bus.port import OUTAGES, Bus, Entry, Fields, dump_fields, time_of
 from worker.clock import Clock
-from worker.database import accounts, deliveries, inbox, outbox, shops
+from worker.database import accounts, archive, deliveries, inbox, outbox, shops
 from worker.database.connection import Connection, is_transient
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter
@@ -151,15 +151,21 @@ class Ingest:
         *,
         fetched: bool = False,
     ) -> list[Change]:
-        """Create the deliveries of new orders, and apply the messages about known orders."""
+        """Create the deliveries of new orders, and apply the messages about known orders.
+
+        A message about an archived order changes nothing.
+        """
         orders = [(_key(message), message, message.data) for message in messages if isinstance(message.data, Order)]
         known_shops = {**self.file_shops, **shops.load_shops(connection, {order.store_id for _, _, order in orders})}
         cancellations = inbox.cancellations(connection, [key for key, _, _ in orders])
+        archived = archive.places(connection, [key for key, _, _ in orders if key not in existing])
         new: dict[str, Change] = {}
         again: list[tuple[str, Message, Order]] = []
         for key, message, order in orders:
             if key in existing or key in new:
                 again.append((key, message, order))
+            elif key in archived:
+                logger.info("order.archived", order_id=order.order_id, delivery_id=key, message_id=message.id)
             elif (reason := _skip_reason(order)) is not None:
                 _skip(connection, key, message, reason, now)
             else:

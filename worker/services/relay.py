@@ -1,11 +1,9 @@
 """Publish the outbox on the bus, in order. Events that the bus has lost are published again first."""
 
-import os
-import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from uuid import uuid4
 
 from worker import log, tracing
 from worker.bus.port import OUTAGES, Bus, StreamMoved, newest_of, unpublished_keys
@@ -50,7 +48,7 @@ class Relay:
 
         Otherwise that relay could publish a later event of a key meanwhile, and the guard would refuse these.
         """
-        holder = _holder()
+        holder = uuid4().hex
         if not self._has_lease(holder):
             return False
         try:
@@ -66,7 +64,7 @@ class Relay:
         The sweep later enqueues another relay for these events. While this thread has the lease, other relays end
         without publishing. So after the lease is released, the outbox is checked once more.
         """
-        holder = _holder()
+        holder = uuid4().hex
         try:
             while self._has_lease(holder):
                 try:
@@ -124,10 +122,6 @@ class Relay:
             if lost:
                 logger.warning("events.lost_by_bus", count=lost)
         return newest
-
-
-def _holder() -> str:
-    return f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
 
 
 def _mark_published(connection: Connection, holder: str, published: Sequence[tuple[int, str]]) -> bool:

@@ -221,6 +221,7 @@ def _settings(settings: Settings, folder: Path, redis_url: str) -> Settings:
             "carriers": {name: simulated(account) for name, account in settings.accounts.items()},
             "database_url": f"sqlite:///{folder / 'rehearsal.db'}",
             "journal_folder": folder / "journal",
+            "archive_folder": None,
             "redis_url": redis_url,
             "bus_url": "",
             "broker_url": "memory://localhost",
