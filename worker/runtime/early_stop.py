@@ -48,7 +48,7 @@ def hand_over(steps: Iterable[Any]) -> None:
     """Begin no more work that another worker can do: read no orders, publish no events, notify nobody.
 
     The worker is no longer listed, because it did not vanish if it is killed during its last calls. What was claimed
-    for tasks that wait here is due again at once. RabbitMQ gets their messages only when the worker has ended.
+    for tasks that wait here is due again at once. RabbitMQ gets their messages only when the connection is closed.
     """
     logger.info("worker.waits_for_tasks", tasks=len(state.active_requests))
     container().queue.relay.stop()
