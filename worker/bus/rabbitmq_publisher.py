@@ -8,23 +8,24 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from zlib import crc32
 
 from worker.bus.port import EXAMINED, PublishedEvent, read_event, unpublished_keys
-from worker.bus.rabbitmq_session import Outgoing, Session
+from worker.bus.rabbitmq_session import SOCKET_SECONDS, Outgoing, Session
 from worker.domain.delivery import OutgoingEvent
 
 CONTENT_TYPE = "application/cloudevents+json"
 STATUS_CHANGED = "delivery.status_changed"
 PREFETCH = 5000
 """The most entries that the broker sends until they are acknowledged; a chunk of the stream is smaller."""
+ARRIVAL_SECONDS = 0.25
+"""How long a read waits for the first entry of a stream that never had one."""
 SECONDS_FOR_ROUNDS = 3.0
 """After this time, no further group is published: the relay records what it has while it has its lease."""
 BUCKETS = 60
 """The number of buckets of keys. A subscriber with partitions binds the buckets of each; many numbers divide 60."""
-ARRIVAL_SECONDS = 0.25
-"""How long a read waits for the first entry of a stream that seems to be empty."""
 
 
 class Publisher:
@@ -40,8 +41,10 @@ class Publisher:
         A stream can lose only its newest entries. While its newest entries are those of other programs, nothing counts
         as lost.
         """
-        entries = self._read("last")
-        places = _places(entries) or (_places(self._read(_offset(entries, EXAMINED))) if entries else [])
+        entries = self._last_chunk(_patience(place))
+        places = _places(entries)
+        if entries and not places:
+            self._read(_first(entries, EXAMINED), _offset(entries[-1]), lambda entry: places.extend(_places([entry])))
         newest = max(places, default=place if entries else "")
         return min(place, newest), newest
 
@@ -51,7 +54,7 @@ class Publisher:
         Only the newest `examined` entries are examined; None means all. None are if the very newest is not after
         `place`.
         """
-        last = self._read("last")
+        last = self._last_chunk(_patience(place))
         if max(_places(last), default="") <= place:
             return []
         found: dict[str, PublishedEvent] = {}
@@ -61,7 +64,7 @@ class Publisher:
             if ours and (event := read_event(bytes(entry.body))):
                 found[event.key] = event
 
-        self._read_to_end("first" if examined is None else _offset(last, examined), take)
+        self._read("first" if examined is None else _first(last, examined), _offset(last[-1]), take)
         return list(found.values())
 
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
@@ -113,35 +116,45 @@ class Publisher:
 
     # --- the stream ---------------------------------------------------------------------------------------------------
 
-    def _read(self, offset: str | int) -> list[Any]:
-        entries: list[Any] = []
-        self._read_to_end(offset, entries.append)
-        return entries
+    def _last_chunk(self, seconds: float) -> list[Any]:
+        """Return the entries that were written last, at once; none if no entry comes within some seconds."""
+        with self._consuming("last") as (channel, unread):
+            return [*unread] if _has_come(channel, unread, seconds) else []
 
-    def _read_to_end(self, offset: str | int, take: Callable[[Any], None]) -> None:
-        """Take the entries of the stream from an offset on; `last` is the last chunk that was written."""
-        unread: list[Any] = []
-        # A channel of its own, because entries may still arrive on it after the read.
-        with self._reading.channel() as session, session.connection.channel() as channel:
-            channel.auto_decode = False
-            channel.basic_qos(0, PREFETCH, a_global=False)
-            channel.basic_consume(self._name, callback=unread.append, arguments={"x-stream-offset": offset})
-            channel.basic_qos(0, PREFETCH, a_global=False)  # its answer follows the entries that the stream has now
-            if not unread:
-                self._await_first(channel)
-            while unread:
+    def _read(self, begin: str | int, end: int, take: Callable[[Any], None]) -> None:
+        """Take the entries of the stream from one offset on, at least up to another. Raises TimeoutError."""
+        reached = -1
+        with self._consuming(begin) as (channel, unread):
+            while reached < end:
+                if not _has_come(channel, unread, SOCKET_SECONDS):
+                    raise TimeoutError(f"the stream ends at {reached} and not at {end}")
+                reached = _offset(unread[-1])
                 channel.basic_ack(unread[-1].delivery_tag, multiple=True)
                 for entry in unread:
                     take(entry)
                 unread.clear()
-                channel.basic_qos(0, PREFETCH, a_global=False)
 
-    def _await_first(self, channel: Any) -> None:
+    @contextmanager
+    def _consuming(self, begin: str | int) -> Iterator[tuple[Any, list[Any]]]:
+        """Yield a channel of its own, because entries may still arrive on it after the read, and what has arrived."""
+        unread: list[Any] = []
+        with self._reading.channel() as session, session.connection.channel() as channel:
+            channel.auto_decode = False
+            channel.basic_qos(0, PREFETCH, a_global=False)
+            channel.basic_consume(self._name, callback=unread.append, arguments={"x-stream-offset": begin})
+            yield channel, unread
+
+
+def _has_come(channel: Any, unread: list[Any], seconds: float) -> bool:
+    """Wait some seconds for an entry, and then for the rest of its chunk; return whether one has come."""
+    deadline = time.monotonic() + seconds
+    while not unread:
         try:
-            channel.connection.drain_events(timeout=ARRIVAL_SECONDS)
+            channel.connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
         except TimeoutError:
-            return
-        channel.basic_qos(0, PREFETCH, a_global=False)
+            return False
+    channel.basic_qos(0, PREFETCH, a_global=False)  # its answer follows what was sent before it
+    return True
 
 
 def _groups(events: Sequence[OutgoingEvent]) -> list[list[OutgoingEvent]]:
@@ -156,9 +169,21 @@ def _groups(events: Sequence[OutgoingEvent]) -> list[list[OutgoingEvent]]:
     return groups
 
 
-def _offset(last: Sequence[Any], examined: int) -> int:
+def _patience(place: str) -> float:
+    """Return how long to wait for the first entry of a stream; `place` is known to have been on it, unless empty.
+
+    A stream that only answers late must not count as empty, because everything would then be published again.
+    """
+    return SOCKET_SECONDS if place else ARRIVAL_SECONDS
+
+
+def _offset(entry: Any) -> int:
+    return int(entry.headers["x-stream-offset"])
+
+
+def _first(last: Sequence[Any], examined: int) -> int:
     """Return the offset from which on there are `examined` entries; `last` are the newest ones."""
-    return max(0, int(last[-1].headers["x-stream-offset"]) - examined + 1)
+    return max(0, _offset(last[-1]) - examined + 1)
 
 
 def _places(entries: Sequence[Any]) -> list[str]:
