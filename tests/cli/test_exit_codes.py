@@ -106,7 +106,7 @@ def test_help_imports_no_heavy_library() -> None:
 
 
 SERVERS = {"demo", "up", "sandbox", "web", "flower"}
-ALWAYS_JSON = {"sample-order"}
+ALWAYS_JSON = {"archived", "sample-order"}
 
 
 def test_every_command_with_a_result_writes_json() -> None:

@@ -24,7 +24,7 @@ from worker.database.database import Database
 from worker.local.supervisor import Supervisor, read_tail, start_redis
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "order-placed.json"
-PATIENCE = 90.0
+PATIENCE = 180.0
 T = TypeVar("T")
 
 

@@ -109,10 +109,10 @@ class Broker:
     def has_one_courier_each(self, *names: str) -> bool:
         """Return whether the carrier has an order for each of these orders, and no other order of ours."""
         found = self.machine.store.read(search, Filter(), 1000)
-        refs = [attempt.ref or "" for each in found for attempt in each.attempts]
+        refs = {each.order.order_id: [attempt.ref for attempt in each.attempts if attempt.ref] for each in found}
         orders = httpx.get(f"{self.sandbox}/sandbox/orders").json()["orders"]
-        booked = {each.order.order_id for each in found if each.attempts}
-        return booked.issuperset(names) and sorted(refs) == sorted(each["id"] for each in orders)
+        known = sorted(ref for those in refs.values() for ref in those)
+        return all(len(refs.get(name, ())) == 1 for name in names) and known == sorted(each["id"] for each in orders)
 
     def metrics(self, name: str) -> dict[str, float]:
         """Return a metric by queue, as the web process shows it."""

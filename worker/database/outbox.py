@@ -29,6 +29,8 @@ from worker.database.connection import without_limit
 from worker.database.tables import DELIVERY, EVENT, IDENTITY, MESSAGE, PUBLICATION
 from worker.domain.delivery import OutgoingEvent
 
+EXAMINED = 20_000
+"""How many of the newest events are examined for an id that is not the id of a delivery's order."""
 _WAITS = PUBLICATION.c.stream_id.is_(None)
 _UNPUBLISHED = (
     select(EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
@@ -224,13 +226,16 @@ def delivery_ids(connection: Connection, order_id: str) -> list[str]:
 def event_keys(connection: Connection, name: str) -> list[str]:
     """Return the keys that the events about an order, an account or a dead letter have, by its id or name.
 
-    An order without a delivery may have been skipped. The key of that event follows from the source of the order, so
-    no event is read to find it.
+    An order without a delivery may have been skipped. The key of that event follows from the source of the order. Any
+    other key is found only by one of the newest events.
     """
     ids = list(connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.order_id == name)))
     if ids:
         return [*ids, *map(skipped_key, ids)]
-    return [name, carrier_key(name), *map(skipped_key, delivery_ids(connection, name))]
+    newest = connection.scalar(select(func.max(EVENT.c.position))) or 0
+    about = (EVENT.c.position > newest - EXAMINED) & (EVENT.c.subject == name)
+    others = connection.scalars(select(EVENT.c.key).where(about).distinct().order_by(EVENT.c.key))
+    return list(dict.fromkeys([name, carrier_key(name), *map(skipped_key, delivery_ids(connection, name)), *others]))
 
 
 def events(
