@@ -16,9 +16,9 @@ DATABASE = "d1"
 @pytest.fixture(params=["redis", pytest.param("sentinel", marks=pytest.mark.long), "rabbitmq"])
 def server(request: pytest.FixtureRequest) -> Iterator[BusServer]:
     url = request.getfixturevalue(f"{request.param}_url")
-    made: BusServer = RabbitServer(url) if request.param == "rabbitmq" else StreamsServer(url)
-    yield made
-    made.remove()
+    server: BusServer = RabbitServer(url) if request.param == "rabbitmq" else StreamsServer(url)
+    yield server
+    server.remove()
 
 
 @pytest.fixture

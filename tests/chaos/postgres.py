@@ -248,9 +248,9 @@ def pair(network: Network) -> Iterator[Pair]:
         folder = Path(name)
         folder.chmod(0o777)  # its servers belong to another user
         pooler = PgBouncer(folder, default_pool_size="40", max_client_conn="1000", query_wait_timeout="15")
-        made = Pair(Instance(found, folder / "one"), Instance(found, folder / "two"), pooler, network)
+        pair = Pair(Instance(found, folder / "one"), Instance(found, folder / "two"), pooler, network)
         try:
-            made.begin()
-            yield made
+            pair.begin()
+            yield pair
         finally:
-            made.close()
+            pair.close()

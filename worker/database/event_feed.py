@@ -19,7 +19,7 @@ from worker.domain.delivery import OutgoingEvent
 MOST_OBSERVATIONS = 100
 """How many observations wait for their writers at once. While a writer hangs, further ones are not remembered."""
 SCANNED = 20_000
-"""How many positions one query examines, so that a rare type of event needs no long query."""
+"""How many positions one query examines, so that a rare type or subject of events needs no long query."""
 DELETED = "events_deleted"
 """The name of the row of `identity` with the highest position at which retention has deleted an event."""
 GENERATION = "generation"

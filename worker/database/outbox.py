@@ -26,11 +26,10 @@ from schemas.events import (
 from schemas.trace import Trace
 from worker.database.batches import Rows, insert_new, insert_rows, update_rows
 from worker.database.connection import without_limit
+from worker.database.event_feed import SCANNED
 from worker.database.tables import DELIVERY, EVENT, IDENTITY, MESSAGE, PUBLICATION
 from worker.domain.delivery import OutgoingEvent
 
-EXAMINED = 20_000
-"""How many of the newest events are examined for an id that is not the id of a delivery's order."""
 _WAITS = PUBLICATION.c.stream_id.is_(None)
 _UNPUBLISHED = (
     select(EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
@@ -233,7 +232,7 @@ def event_keys(connection: Connection, name: str) -> list[str]:
     if ids:
         return [*ids, *map(skipped_key, ids)]
     newest = connection.scalar(select(func.max(EVENT.c.position))) or 0
-    about = (EVENT.c.position > newest - EXAMINED) & (EVENT.c.subject == name)
+    about = (EVENT.c.position > newest - SCANNED) & (EVENT.c.subject == name)
     others = connection.scalars(select(EVENT.c.key).where(about).distinct().order_by(EVENT.c.key))
     return list(dict.fromkeys([name, carrier_key(name), *map(skipped_key, delivery_ids(connection, name)), *others]))
 
