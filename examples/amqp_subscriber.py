@@ -9,7 +9,7 @@ their order. Needs the packages kombu and psycopg, a PostgreSQL database, and Ra
 
 If one working reader is too slow, divide the deliveries into partitions, and run readers of each: with the argument
 0/4, a reader handles the first of four partitions. With the second argument --declare, the queues are declared, and
-nothing is read.
+nothing is read. Do this once for a number of partitions: readers of another number do not start.
 """
 
 import json
@@ -72,6 +72,8 @@ def declare(channel):
 
 def subscribe(store, bus):
     store.execute(TABLE)
+    if PARTITIONS > 1 and "--declare" not in sys.argv:
+        DIVIDER(bus.default_channel).declare(passive=True)  # raises NotFound if another number was declared
     declare(bus.default_channel)
     if "--declare" in sys.argv:
         sys.exit()

@@ -207,6 +207,7 @@ CALLS: Mapping[str, Call] = {
     "deliveries.update": lambda c, y: deliveries.update(c, _ids(y, 30), _touch),
     "deliveries.update_alarmed": lambda c, y: deliveries.update_alarmed(c, y.now, 2000, _touch),
     "diagnostics.asking": lambda c, _: diagnostics.asking(c),
+    "diagnostics.commit_wait": lambda c, _: diagnostics.commit_wait(c),
     "diagnostics.dead_letters": lambda c, _: diagnostics.dead_letters(c),
     "diagnostics.failing_fetches": lambda c, _: diagnostics.failing_fetches(c, 3),
     "diagnostics.failing_write_backs": lambda c, _: diagnostics.failing_write_backs(c, 3),

@@ -41,6 +41,10 @@ def test_no_delivery_needs_an_operator_at_first(database: Database) -> None:
     assert database.read(diagnostics.asking) == Asking({}, [])
 
 
+def test_no_commit_waits_without_a_standby(database: Database) -> None:
+    assert database.read(diagnostics.commit_wait) is None
+
+
 def test_what_waits_is_due_or_postponed_and_what_is_planned_does_not_wait(database: Database) -> None:
     due, postponed, planned, elsewhere = place(database, "1", "2", "3", "4")
     book = {"step": Step.BOOK}

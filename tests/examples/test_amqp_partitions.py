@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from amqp.exceptions import NotFound
 
 from tests.bus.servers import RabbitServer
 from tests.bus.test_conformance import publish
@@ -75,7 +76,8 @@ class Partitions:
             for name in (*names, f"{self.kitchen.queue}.failed"):
                 channel.queue_delete(name)
             channel.exchange_delete(f"{self.kitchen.queue}.failed")
-        self.remove_exchange(4)
+        for number in (2, 4):
+            self.remove_exchange(number)
 
 
 @pytest.fixture
@@ -115,6 +117,19 @@ def test_no_event_is_lost_or_overtaken_when_readers_die_and_the_number_of_partit
 
     expected = list(range(1, partitions.sequence + 1))
     assert partitions.by_delivery() == dict.fromkeys(DELIVERIES, expected)
+
+
+def test_a_reader_of_a_number_of_partitions_that_was_not_declared_reads_nothing(partitions: Partitions) -> None:
+    partitions.declare(2)
+    reader = partitions.kitchen.run("0/4")
+    partitions.publish()
+    partitions.until(lambda: f"no exchange '{partitions.kitchen.queue}.of-4'" in partitions.kitchen.log.read_text())
+    reader.kill()
+    reader.wait()
+    partitions.start(2)
+    partitions.until(partitions.all_handled)
+    with partitions.kitchen.server.connection.channel() as channel, pytest.raises(NotFound):
+        channel.queue_declare(f"{partitions.kitchen.queue}.0-of-4", passive=True)
 
 
 @pytest.mark.parametrize("partition", ["4/4", "-1/4", "0/61"])

@@ -251,6 +251,16 @@ def test_an_order_s_trouble_is_not_over_while_more_orders_need_an_operator_than_
     assert told.team.titles[3:] == ["2 troubles are over"]
 
 
+def test_nothing_is_over_while_commits_wait_for_a_standby(told: Told) -> None:
+    found = Found(*titled("no_worker"))
+    told.processes = {"one": told.process()}
+    told.processes["one"].troubles = found  # type: ignore[assignment]
+    told.run(2)
+    found.troubles = titled("commits_wait_for_standby")
+    told.run(7)
+    assert told.team.titles == ["Title of no_worker", "Title of commits_wait_for_standby"]
+
+
 def unreachable(*_: object) -> None:
     raise ConnectionError
 

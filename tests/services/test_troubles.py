@@ -22,6 +22,7 @@ from worker.http.call import CallClass
 from worker.resilience.circuit_breaker import FAILURES
 from worker.services.refused_callbacks import RefusedCallbacks
 from worker.services.system_health import SystemHealth
+from worker.services.system_troubles import COMMITS_WAIT
 
 SECOND = timedelta(seconds=1)
 
@@ -144,6 +145,26 @@ def test_a_stopped_worker_is_a_trouble_with_everything_that_is_due(simulation: S
     simulation.now += simulation.container.terms["cervo"].capabilities.cadence.shortest * 10 * SECOND
     (found,) = find(simulation).values()
     assert (found.key, found.count, found.severity) == ("no_worker", 1, Severity.WAITING)
+
+
+def test_commits_that_wait_for_a_standby_are_one_trouble_in_place_of_all_that_is_late(simulation: Simulation) -> None:
+    simulation.place()
+    simulation.pass_time()
+    simulation.container.callback_gaps.heartbeat()
+    simulation.now += 600 * SECOND
+    assert keys(simulation) == ["no_worker", "callbacks_not_stored"]
+    state = simulation.container.system_health.measure()
+    assert state.stored is not None
+    waiting = replace(state, stored=replace(state.stored, commit_wait=COMMITS_WAIT + SECOND))
+    (found,) = simulation.container.troubles.find(waiting)
+    assert (found.key, found.count, found.severity, found.since) == (
+        "commits_wait_for_standby",
+        1,
+        Severity.LATE,
+        simulation.now - COMMITS_WAIT - SECOND,
+    )
+    briefly = replace(state, stored=replace(state.stored, commit_wait=COMMITS_WAIT))
+    assert [each.key for each in simulation.container.troubles.find(briefly)] == keys(simulation)
 
 
 def test_workers_that_sweep_by_themselves_show_that_beat_is_away(simulation: Simulation) -> None:

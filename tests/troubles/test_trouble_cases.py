@@ -15,6 +15,7 @@ NOT_CAUSED = {
     AttentionReason.REFERENCE_MISSING: "the simulated carriers always give their number",
     AttentionReason.STILL_OPEN_AFTER_A_DAY: "lasts a day",
     SystemTrouble.ACCOUNT_MISSING: "needs other settings",
+    SystemTrouble.COMMITS_WAIT_FOR_STANDBY: "needs a standby: tests/database/test_fail_over.py causes it",
     SystemTrouble.QUEUE_NOT_SERVED: "needs other workers",
     SystemTrouble.NEWER_VERSION_NEEDED: "needs a newer version",
     SystemTrouble.ORDERS_UNREAD: "comes with a stopped worker",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
-from worker.addresses.redis_url import AS_PERCENT, MASK, Host, read_options, split_address
+from worker.addresses.parts import AS_PERCENT, MASK, Host, read_options, split_address
 
 PORTS = {"amqp": 5672, "amqps": 5671}
 """The port of each scheme, if an address has none."""

@@ -13,7 +13,8 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelManagedConnection
 
-from worker.addresses.redis_url import Host, RedisUrl
+from worker.addresses.parts import Host
+from worker.addresses.redis_url import RedisUrl
 
 SENTINEL_SECONDS = 2
 """Seconds that a Sentinel may take to connect and to answer."""

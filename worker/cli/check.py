@@ -86,7 +86,7 @@ def _servers(services: "Container", *, has_redis: bool) -> dict[str, Check]:
         "subscribers": partial(_check_subscribers, services),
     }
     return {
-        "database": lambda: services.database.ping(),  # noqa: PLW0108 - constructed when it is called
+        "database": partial(_check_database, services),
         **({"clock": partial(_check_clock, services)} if services.settings.shared else {}),
         "redis": lambda: _check_redis(redis_at(services.settings.redis)),
         **({"bus": lambda: _check_redis(services.bus)} if services.settings.bus_url else {}),
@@ -95,6 +95,16 @@ def _servers(services: "Container", *, has_redis: bool) -> dict[str, Check]:
         "journal": partial(_check_journal, services),
         **({"archive": partial(_check_archive, folder)} if (folder := services.settings.archive_folder) else {}),
     }
+
+
+def _check_database(services: "Container") -> None:
+    from worker.database.diagnostics import commit_wait
+    from worker.services.system_troubles import COMMITS_WAIT, NO_STANDBY
+
+    services.database.ping()
+    waits = services.database.read(commit_wait)
+    if waits is not None and waits > COMMITS_WAIT:
+        raise SettingsError(f"commits have waited for {duration(waits.total_seconds())}. {NO_STANDBY}")
 
 
 def redis_at(url: str) -> "Bus":

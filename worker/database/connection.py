@@ -1,10 +1,11 @@
 """Connections to SQLite or PostgreSQL, with the options that make each database safe."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
@@ -30,6 +31,7 @@ __all__ = [
     "is_transient",
     "reading",
     "without_limit",
+    "without_standby",
 ]
 
 BUSY_SECONDS = 20
@@ -54,6 +56,8 @@ NO_RIGHT = "42501"
 """The SQLSTATE of a refused privilege."""
 READ_ONLY = "25006"
 """PostgreSQL's error code for a write to a read-only server, which can happen after a fail-over."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def connect(url: str, *, pool_size: int = 16) -> Engine:
@@ -175,6 +179,18 @@ def without_limit(connection: Connection) -> None:
     """Remove the time limit of the statements in this transaction."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
+
+def without_standby(change: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Connection, P], T]:
+    """Return a change whose commit does not wait for a synchronous standby. A fail-over may lose it."""
+
+    @wraps(change)
+    def changed(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = local")
+        return change(connection, *args, **kwargs)
+
+    return changed
 
 
 def alone(connection: Connection) -> None:

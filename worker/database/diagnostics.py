@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, or_, select
+from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
 
 from worker.database import outbox
 from worker.database.tables import (
@@ -92,6 +92,10 @@ def _waiting(*, at_carrier: bool) -> Select[Any]:
     return found.order_by(DELIVERY.c.alarm_at.is_(None), DELIVERY.c.alarm_at).limit(MOST_WAITING)
 
 
+_COMMIT_WAIT = text(
+    "SELECT max(clock_timestamp() - query_start) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event = 'SyncRep'"
+)
 _ASKING_IDS = _asking_ids()
 _WAITING_AT_CARRIER, _WAITING_AT_NONE = _waiting(at_carrier=True), _waiting(at_carrier=False)
 
@@ -131,6 +135,11 @@ def unpublished(connection: Connection) -> Backlog:
     if oldest is None:
         return Backlog(0, None)
     return Backlog(outbox.count_unpublished(connection), oldest)
+
+
+def commit_wait(connection: Connection) -> timedelta | None:
+    """Return how long the oldest commit of our role has waited for a synchronous standby; None if none waits."""
+    return connection.scalar(_COMMIT_WAIT) if connection.dialect.name == "postgresql" else None
 
 
 def dead_letters(connection: Connection) -> list[DeadLetters]:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select, tuple_
 
+from worker.database.connection import without_standby
 from worker.database.tables import NOTICE
 
 
@@ -34,6 +35,7 @@ def load(connection: Connection) -> list[Notice]:
     return [Notice(**row) for row in rows]
 
 
+@without_standby
 def replace(connection: Connection, known: Collection[Notice], by: Collection[Notice]) -> None:
     """Replace known notices by others."""
     gone, new = set(known) - set(by), set(by) - set(known)

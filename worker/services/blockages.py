@@ -13,7 +13,7 @@ from worker.enqueue import queue_of
 from worker.resilience.circuit_breaker import BreakerState
 from worker.services.account_health import CALL_CLASSES, PROBE_SECONDS
 from worker.services.system_health import StoredState, SystemState
-from worker.services.system_troubles import STEP_OVERDUE, no_worker
+from worker.services.system_troubles import NO_STANDBY, STEP_OVERDUE, no_standby_since, no_worker
 from worker.services.system_troubles import SystemTrouble as K
 
 RESTORED_FIRST = " First work through the list, which `order-sync db restored` shows again."
@@ -30,7 +30,7 @@ class Blockage:
 
 
 def blocked(state: SystemState, stored: StoredState, terms: TermsByAccount) -> Iterator[Blockage]:
-    """Yield what keeps deliveries from going on: pauses, breakers, missing accounts, missing workers."""
+    """Yield what keeps deliveries from going on: pauses, breakers, missing accounts, a missing standby or worker."""
     steps = stored.oldest_steps
     for name, pause in stored.pauses.items():
         if name == EVERY_ACCOUNT:
@@ -43,7 +43,9 @@ def blocked(state: SystemState, stored: StoredState, terms: TermsByAccount) -> I
         yield from _breaker(name, state, steps)
     for name in sorted({each.carrier for each in steps if each.carrier is not None} - terms.keys()):
         yield Blockage(_account_missing(name), _steps_at(steps, name))
-    if no_worker(state, stored):
+    if (since := no_standby_since(state, stored)) is not None:  # then no worker can record its sweep
+        yield Blockage(_commits_wait(since), [(each.step, each.carrier) for each in steps])
+    elif no_worker(state, stored):
         since = stored.last_sweep.at if stored.last_sweep else None
         yield Blockage(_no_worker_runs(since), [(each.step, each.carrier) for each in steps])
     else:
@@ -121,6 +123,17 @@ def _account_missing(name: str) -> Trouble:
         explanation="They go on as soon as the settings have the account again.",
         account=name,
         actions=(Action.CANCEL,),
+    )
+
+
+def _commits_wait(since: datetime) -> Trouble:
+    return Trouble(
+        key=K.COMMITS_WAIT_FOR_STANDBY,
+        kind=K.COMMITS_WAIT_FOR_STANDBY,
+        severity=Severity.SYSTEM,
+        title="Commits wait for a standby",
+        explanation=NO_STANDBY,
+        since=since,
     )
 
 

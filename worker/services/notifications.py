@@ -2,6 +2,9 @@
 
 Several causes that begin together are one message. A cause that comes and goes is one cause until it has been gone for
 a while. A channel that does not accept a message gets it later, and the other channels do not wait for that.
+
+The lease and the notices are stored without a standby, because a missing standby is a trouble too. If a fail-over loses
+them, a message comes twice.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +15,7 @@ from datetime import datetime, timedelta
 from worker import log
 from worker.clock import Clock
 from worker.database import leases, notices
-from worker.database.connection import DatabaseError
+from worker.database.connection import DatabaseError, without_standby
 from worker.database.database import Database
 from worker.database.notices import Notice
 from worker.domain.attention import key_of_more
@@ -33,6 +36,7 @@ MAX_KEY = 500
 key may contain the path of a fault in a message."""
 LISTED = 20
 """The most troubles that one message names."""
+take_lease, drop_lease = without_standby(leases.take), without_standby(leases.drop)
 Send = Callable[[str, str], None]
 """Sends a message with a title and a body. Raises NotSentError."""
 
@@ -69,10 +73,10 @@ class Notifications:
     def end(self, holder: str) -> None:
         """Let another process notify people at once, because this one ends."""
         with suppress(DatabaseError):
-            self.database.write(leases.drop, LEASE, holder)
+            self.database.write(drop_lease, LEASE, holder)
 
     def _take_lease(self, holder: str) -> bool:
-        return self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS)
+        return self.database.write(take_lease, LEASE, holder, self.clock(), LEASE_SECONDS)
 
     def _notify_of_outage(self, outage: Mapping[str, Trouble]) -> None:
         notified = {name: self._notify(name, self._outages.get(name, []), outage) for name in self.channels}
@@ -119,14 +123,18 @@ def _refreshed(channel: str, known: Sequence[Notice], found: Mapping[str, Troubl
     return old + [Notice(channel, key, each.title, now) for key, each in found.items() if key not in keys]
 
 
-HIDING = (SystemTrouble.REDIS_UNAVAILABLE, SystemTrouble.RABBITMQ_UNAVAILABLE)
+HIDING = (
+    SystemTrouble.REDIS_UNAVAILABLE,
+    SystemTrouble.RABBITMQ_UNAVAILABLE,
+    SystemTrouble.COMMITS_WAIT_FOR_STANDBY,
+)
 
 
 def _is_gone(key: str, found: Mapping[str, Trouble]) -> bool:
     """Return whether a trouble is certainly gone.
 
-    While Redis or RabbitMQ is away, nobody sees the troubles of carriers and streams. While many orders need an
-    operator, not all have a trouble of their own.
+    While Redis or RabbitMQ is away, nobody sees the troubles of carriers and streams, and while commits wait for a
+    standby, what is late. While many orders need an operator, not all have a trouble of their own.
     """
     return not {key, *HIDING, key_of_more(key.partition(":")[0])} & found.keys()
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from worker.clock import Clock
 from worker.database import leases
-from worker.database.connection import Connection
+from worker.database.connection import Connection, without_standby
 from worker.database.database import Database
 from worker.errors import SettingsError, Unavailable
 from worker.http.account import ApiAccount
@@ -69,7 +69,7 @@ class PublicAddress:
         except Unavailable as error:
             raise SettingsError(self._unreachable(str(error))) from None
         finally:
-            self.database.write(leases.drop, f"{PREFIX}{number}", secret)
+            self.database.write(without_standby(leases.drop), f"{PREFIX}{number}", secret)
         if not hmac.compare_digest(reply.body, _signature(secret, number).encode()):
             raise SettingsError(f"{self.url} {_explain(reply)}")
 
@@ -93,6 +93,7 @@ class PublicAddress:
         return _signature(found[0], number)
 
 
+@without_standby
 def _remember(connection: Connection, number: str, secret: str, address: PublicAddress) -> None:
     now = address.clock()
     leases.take(connection, f"{PREFIX}{number}", secret, now, 2 * SECONDS)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from worker.bus.port import OUTAGES, REDIS, Bus
 from worker.clock import Clock
@@ -36,6 +36,8 @@ class LastSweep:
 class StoredState:
     """What the database shows."""
 
+    commit_wait: timedelta | None
+    """How long the oldest commit has waited for a standby; None if none waits."""
     last_sweep: LastSweep | None
     callbacks_recorded_at: datetime | None
     """When the web process last recorded that callbacks can be stored."""
@@ -126,6 +128,7 @@ class SystemHealth:
 def stored_state(connection: Connection) -> StoredState:
     """Measure what the database shows, for the troubles, the desk, `order-sync status` and the metrics."""
     return StoredState(
+        commit_wait=diagnostics.commit_wait(connection),
         last_sweep=_last_sweep(connection),
         callbacks_recorded_at=callback_health.last_heartbeat(connection),
         missing_callbacks=callback_health.missing_kinds(connection),

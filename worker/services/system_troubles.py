@@ -13,6 +13,14 @@ from worker.services.refused_callbacks import MOST_REFUSED, REFUSED_WITHIN
 from worker.services.system_health import StoredState, SystemState
 from worker.wording import counted
 
+COMMITS_WAIT = timedelta(seconds=10)
+"""How long a commit may wait for a synchronous standby."""
+NO_STANDBY = (
+    "No synchronous standby of PostgreSQL answers, so nothing can be stored: no order or callback is accepted, and no "
+    "order is sent. Start or replace the standby, or promote it. Do not end the waits with pg_cancel_backend: that "
+    "confirms commits that no standby has. See "
+    "https://github.com/order-sync/order-sync/blob/main/docs/many-machines.md#postgresql-that-fails-over"
+)
 NO_SWEEP = timedelta(seconds=45)
 """The time without any sweep after which no worker counts as running."""
 STEP_OVERDUE = timedelta(minutes=2)
@@ -37,6 +45,7 @@ class SystemTrouble(StrEnum):
     ACCOUNT_MISSING = "account_missing"
     UNMAPPED_STATUS = UNMAPPED_STATUS
     DEAD_LETTERS = "dead_letters"
+    COMMITS_WAIT_FOR_STANDBY = "commits_wait_for_standby"
     NO_WORKER = "no_worker"
     NO_BEAT = "no_beat"
     QUEUE_NOT_SERVED = "queue_not_served"
@@ -56,6 +65,12 @@ class SystemTrouble(StrEnum):
 
 
 K = SystemTrouble
+
+
+def no_standby_since(state: SystemState, stored: StoredState) -> datetime | None:
+    """Return since when nothing can be stored, because no standby confirms it; None while commits do not wait."""
+    waits = stored.commit_wait
+    return state.at - waits if waits is not None and waits > COMMITS_WAIT else None
 
 
 def no_worker(state: SystemState, stored: StoredState) -> bool:
@@ -101,11 +116,21 @@ def database_unavailable() -> Trouble:
 def system_troubles(state: SystemState, stored: StoredState, *, awaits_callbacks: bool) -> Iterator[Trouble]:
     """Yield the troubles of the system itself that keep no delivery from going on."""
     now = state.at
+    yield from (_dead_letters(each) for each in stored.dead_letters[:MOST_REASONS])
+    for subscriber in stored.subscribers:
+        yield from _webhooks(subscriber, now)
+    yield from _callbacks(stored, now)
+    yield from _platform(stored)
+    if no_standby_since(state, stored) is None:  # otherwise, everything is late for this reason
+        yield from _late(state, stored, awaits_callbacks=awaits_callbacks)
+
+
+def _late(state: SystemState, stored: StoredState, *, awaits_callbacks: bool) -> Iterator[Trouble]:
+    now = state.at
     if stored.last_sweep and not stored.last_sweep.by_beat and not no_worker(state, stored):
         yield _no_beat()
     overdue = {step: at for step, at in stored.unknown_steps.items() if now - at > STEP_OVERDUE}
     yield from (_newer_version_needed(step, at) for step, at in overdue.items())
-    yield from (_dead_letters(each) for each in stored.dead_letters[:MOST_REASONS])
     if stored.unpublished.oldest is not None and now - stored.unpublished.oldest > EVENTS_OVERDUE:
         yield Trouble(
             K.EVENTS_UNPUBLISHED,
@@ -117,10 +142,16 @@ def system_troubles(state: SystemState, stored: StoredState, *, awaits_callbacks
             since=stored.unpublished.oldest,
         )
     yield from _lags(state)
-    for subscriber in stored.subscribers:
-        yield from _webhooks(subscriber, now)
-    yield from _callbacks(stored, now, awaits_callbacks=awaits_callbacks)
-    yield from _platform(stored)
+    recorded_at = stored.callbacks_recorded_at
+    if awaits_callbacks and recorded_at is not None and now - recorded_at > GAP:
+        yield Trouble(
+            K.CALLBACKS_NOT_STORED,
+            K.CALLBACKS_NOT_STORED,
+            Severity.SYSTEM,
+            "No web process runs",
+            "Callbacks of the carriers are not stored. Deliveries are read less often than callbacks would report.",
+            since=recorded_at,
+        )
 
 
 def _no_beat() -> Trouble:
@@ -209,17 +240,7 @@ def _webhooks(state: SubscriberState, now: datetime) -> Iterator[Trouble]:
         )
 
 
-def _callbacks(stored: StoredState, now: datetime, *, awaits_callbacks: bool) -> Iterator[Trouble]:
-    recorded_at = stored.callbacks_recorded_at
-    if awaits_callbacks and recorded_at is not None and now - recorded_at > GAP:
-        yield Trouble(
-            K.CALLBACKS_NOT_STORED,
-            K.CALLBACKS_NOT_STORED,
-            Severity.SYSTEM,
-            "No web process runs",
-            "Callbacks of the carriers are not stored. Deliveries are read less often than callbacks would report.",
-            since=recorded_at,
-        )
+def _callbacks(stored: StoredState, now: datetime) -> Iterator[Trouble]:
     for account, entity, since in stored.missing_callbacks:
         yield Trouble(
             key=f"{K.CALLBACKS_MISSING}:{account}:{entity}",
