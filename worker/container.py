@@ -517,7 +517,7 @@ class Container:
             customers=timedelta(days=settings.keep_customers_days),
             events=timedelta(days=settings.keep_events_days),
         )
-        return Retention(self.bus, self.database, settings.events_keep, ages, self.clock, self.archive)
+        return Retention(self.bus, self.database, settings.events_keep, ages, self.queue, self.clock, self.archive)
 
     @cached_property
     def archive(self) -> Archive | None:

@@ -84,6 +84,9 @@ def test_only_deliveries_that_ended_long_ago_and_need_nobody_are_erasable(databa
     put_row(database, "operator_action", at=NOW, operator="maria", action="cancel", reason="x", delivery_id=ID)
     end(database, next_run_at=LATER)
     assert database.read(retention.erasable, LATER) == []
+    database.write(deliveries.update, [ID], lambda each: begun(each, surplus=True))
+    end(database)
+    assert database.read(retention.erasable, LATER) == []
 
 
 def test_only_callbacks_with_a_result_are_deleted(database: Database) -> None:

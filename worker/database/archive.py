@@ -12,13 +12,12 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import Connection, delete, func, select, update
 
-from schemas.status import FINAL, AttemptState
+from schemas.status import FINAL
 from worker.database import deliveries, event_feed, mapping, outbox, retention
 from worker.database.batches import insert_new, insert_rows, is_one_of
 from worker.database.tables import (
     ARCHIVE_FILE,
     ARCHIVED,
-    ATTEMPT,
     DELIVERY,
     EVENT,
     OPERATOR_ACTION,
@@ -44,16 +43,13 @@ def oldest(connection: Connection, limit: datetime) -> list[Delivery]:
     again, if a courier may still come, if one of its events is unpublished, or if it has the newest event of the bus or
     of all.
     """
-    live = select(ATTEMPT.c.id).where(
-        ATTEMPT.c.delivery_id == DELIVERY.c.id, ATTEMPT.c.ended_at.is_(None), ATTEMPT.c.state != AttemptState.QUEUED
-    )
     newer = select(EVENT.c.position).where(EVENT.c.key == DELIVERY.c.id, EVENT.c.created_at >= limit).limit(1)
     ended = (DELIVERY.c.created_at < limit) & DELIVERY.c.status.in_(FINAL) & DELIVERY.c.next_run_at.is_(None)
     query = select(DELIVERY.c.id, DELIVERY.c.created_at).where(
         ended,
         DELIVERY.c.attention_reasons.is_(None),
         newer.scalar_subquery().is_(None),
-        live.limit(1).scalar_subquery().is_(None),
+        retention.has_no_courier(),
     )
     query = query.order_by(DELIVERY.c.created_at).limit(retention.DELIVERIES)
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_
 
 from schemas.events import carrier_key
-from schemas.status import FINAL
+from schemas.status import FINAL, AttemptState
 from worker.database import event_feed, outbox
 from worker.database.tables import (
     ATTEMPT,
@@ -137,11 +137,20 @@ def delete_with_all(connection: Connection, ids: Collection[str]) -> None:
 def erasable(connection: Connection, limit: datetime) -> list[str]:
     """Return the ids of deliveries that ended before `limit`, and whose personal data are stored, the oldest first.
 
-    A delivery for which an operator is needed or whose carrier is read again is left out.
+    A delivery for which an operator is needed, whose carrier is read again, or to which a courier may still come is
+    left out.
     """
     ended = (DELIVERY.c.erasable_since < limit) & DELIVERY.c.next_run_at.is_(None)
-    query = select(DELIVERY.c.id).where(ended, DELIVERY.c.attention_reasons.is_(None))
+    query = select(DELIVERY.c.id).where(ended, DELIVERY.c.attention_reasons.is_(None), has_no_courier())
     return list(connection.scalars(query.order_by(DELIVERY.c.erasable_since).limit(DELIVERIES)))
+
+
+def has_no_courier() -> ColumnElement[bool]:
+    """Return the condition that no attempt of a delivery is live."""
+    live = select(ATTEMPT.c.id).where(
+        ATTEMPT.c.delivery_id == DELIVERY.c.id, ATTEMPT.c.ended_at.is_(None), ATTEMPT.c.state != AttemptState.QUEUED
+    )
+    return live.limit(1).scalar_subquery().is_(None)
 
 
 def _page(connection: Connection, table: Table, after: int, *columns: ColumnElement[Any]) -> list[Any]:
