@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from celery.signals import before_task_publish
 from sqlalchemy import insert
 
 from tests.database.samples import rows
 from tests.services.simulation import Simulation
-from worker.database import leases
+from worker.database import leases, retention
 from worker.database.database import Database
 from worker.database.retention import PAGE
 from worker.database.tables import CALLBACK
 from worker.enqueue import PURGE
-from worker.services.retention import LEASE, LEASE_SECONDS, Retention
+from worker.services.retention import LEASE, LEASE_SECONDS
 
 OLD = timedelta(days=401)
 
@@ -114,6 +115,23 @@ def test_a_purge_ends_when_another_one_has_taken_its_lease(
     assert parts == [("callbacks", 0)]
 
 
+class FullDisk(Database):
+    """A database that cannot delete calls."""
+
+    def write(self, change: Any, *args: Any, **kwargs: Any) -> Any:
+        if change is retention.delete_calls:
+            raise OSError("No space left on device")
+        return super().write(change, *args, **kwargs)
+
+
+def test_only_faults_of_the_archive_are_logged_as_such(simulation: Simulation) -> None:
+    with closing(FullDisk(simulation.container.settings.database_url)) as database:
+        failing = replace(simulation.container.retention, database=database)
+        with structlog.testing.capture_logs() as lines, pytest.raises(OSError, match="No space left on device"):
+            failing.delete_old()
+    assert lines == []
+
+
 def test_a_purge_ends_when_the_archive_fails(tmp_path: Path) -> None:
     (tmp_path / "archive").write_text("a file in place of the folder")
     with closing(Simulation(tmp_path, ARCHIVE_FOLDER=str(tmp_path / "archive"))) as simulation:
@@ -125,5 +143,4 @@ def test_a_purge_ends_when_the_archive_fails(tmp_path: Path) -> None:
         purge(simulation)
         assert simulation.status("1") == "delivered"
         (tmp_path / "archive").unlink()
-        retention: Retention = simulation.container.retention
-        assert retention.delete_old() == {"deliveries": 1}
+        assert simulation.container.retention.delete_old() == {"deliveries": 1}

@@ -93,7 +93,7 @@ class Retention:
             delete, age = kinds[waiting[0]]
             try:
                 page = self.database.write(delete, self.clock() - age, after)
-            except (ArchiveError, OSError) as error:
+            except ArchiveError as error:
                 logger.exception("archive.failed", error=str(error))
                 page = Page(0)
             deleted += Counter({waiting[0]: page.count})
