@@ -580,7 +580,8 @@ class Container:
     @cached_property
     def troubles(self) -> Troubles:
         """The service that finds what needs an operator."""
-        return Troubles(self.database, self.system_health, self.terms, bool(self.callbacks_expected))
+        kept = timedelta(days=self.settings.keep_events_days)
+        return Troubles(self.database, self.system_health, self.terms, bool(self.callbacks_expected), kept)
 
     @cached_property
     def notifiers(self) -> dict[str, Notifier]:

@@ -302,6 +302,8 @@ CALLS: Mapping[str, Call] = {
     "retention.delete_events": lambda c, y: retention.delete_events(c, y.now - 364 * DAY, 0),
     "retention.delete_messages": lambda c, y: retention.delete_messages(c, y.now - 364 * DAY, 0),
     "retention.erasable": lambda c, y: retention.erasable(c, y.now - 89 * DAY),
+    "retention.is_late": lambda c, y: retention.is_late(c, y.now - 90 * DAY),
+    "retention.needed": lambda c, y: retention.needed(c, _old(y, 20)),
     "search.find": lambda c, y: search.find(c, str(y.ended), ACCOUNTS),
     "search.find by the carrier's id": lambda c, y: search.find(c, f"R{y.ended}", ACCOUNTS),
     "search.find of an unknown order": lambda c, _: search.find(c, "unknown", ACCOUNTS),
