@@ -12,7 +12,8 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import Connection, delete, func, select, update
 
-from worker.database import deliveries, event_feed, mapping, outbox, retention
+from schemas.events import delivery_id
+from worker.database import deliveries, event_feed, inbox, mapping, retention
 from worker.database.batches import insert_new, insert_rows, is_one_of
 from worker.database.tables import (
     ARCHIVE_FILE,
@@ -134,9 +135,13 @@ def finish(connection: Connection, place: Place, end: int, ids: Sequence[str]) -
     retention.delete_with_all(connection, ids)
 
 
-def find(connection: Connection, name: str) -> dict[str, Place]:
-    """Return the places of the archived deliveries with an id, or of the orders with an id, by the deliveries' ids."""
-    return places(connection, [name, *outbox.delivery_ids(connection, name)])
+def find(connection: Connection, name: str, source: str = "") -> dict[str, Place]:
+    """Return the places of the archived deliveries with an id, or of the orders with an id, by the deliveries' ids.
+
+    Without a source, an order is found only while a message of its source is stored.
+    """
+    ids = [delivery_id(source, name)] if source else inbox.delivery_ids(connection, name)
+    return places(connection, [name, *ids])
 
 
 def places(connection: Connection, ids: Iterable[str]) -> dict[str, Place]:

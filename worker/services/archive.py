@@ -62,9 +62,12 @@ class Archive:
         archive.finish(connection, Place(name, begin), end, list(documents))
         return Page(len(documents), 0)
 
-    def find(self, name: str) -> Iterator[dict[str, Any]]:
-        """Yield the archived deliveries with an id, or of the orders with an id. Raises ArchiveError and OSError."""
-        for delivery_id, place in self.database.read(archive.find, name).items():
+    def find(self, name: str, source: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the archived deliveries with an id, or of the orders with an id. Raises ArchiveError and OSError.
+
+        Without a source, an order is found only while a message of its source is stored.
+        """
+        for delivery_id, place in self.database.read(archive.find, name, source).items():
             yield self._read(delivery_id, place)
 
     # --- the files ----------------------------------------------------------------------------------------------------
