@@ -1,4 +1,6 @@
-"""The task that trims the streams."""
+"""The task that deletes old records and trims the streams."""
+
+from typing import Any
 
 from celery import shared_task
 
@@ -6,6 +8,9 @@ from worker.container import container
 
 
 @shared_task(name="maintenance.purge", send_events=False)
-def purge() -> None:
-    """Remove stream entries that nobody needs any more, and log the consumer groups that are too slow."""
-    container().retention.purge()
+def purge(*part: Any) -> None:
+    """Delete what is too old, trim the streams, and log the consumer groups that are too slow.
+
+    A task deletes a part, and sends the task for the next part. The arguments say where its part begins.
+    """
+    container().retention.purge(*part)

@@ -517,7 +517,7 @@ class Container:
             customers=timedelta(days=settings.keep_customers_days),
             events=timedelta(days=settings.keep_events_days),
         )
-        return Retention(self.bus, self.database, settings.events_keep, ages, self.clock, self.archive)
+        return Retention(self.bus, self.database, settings.events_keep, ages, self.queue, self.clock, self.archive)
 
     @cached_property
     def archive(self) -> Archive | None:
@@ -580,7 +580,8 @@ class Container:
     @cached_property
     def troubles(self) -> Troubles:
         """The service that finds what needs an operator."""
-        return Troubles(self.database, self.system_health, self.terms, bool(self.callbacks_expected))
+        kept = timedelta(days=self.settings.keep_events_days)
+        return Troubles(self.database, self.system_health, self.terms, bool(self.callbacks_expected), kept)
 
     @cached_property
     def notifiers(self) -> dict[str, Notifier]:

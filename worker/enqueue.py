@@ -21,6 +21,7 @@ logger = log.get(__name__)
 BATCH = 25
 TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step is not Step.ROUTE}
 PUBLISH = "events.publish"
+PURGE = "maintenance.purge"
 PLATFORM = "platform"
 """The queue of the tasks that call the Ordering platform."""
 WakeUp = tuple[str, list[object]]

@@ -10,7 +10,7 @@ from schemas.status import DeliveryStatus
 from tests.cli.commands import CommandLine, Result, change
 from tests.web.edge import NOW, sample
 from worker.container import Container
-from worker.database import outbox
+from worker.database import outbox, retention
 from worker.domain.delivery import Change, Delivery
 from worker.local.demo.orders import placed
 from worker.services.archive import Archive
@@ -48,7 +48,21 @@ def test_other_commands_name_the_command_that_shows_it(command_line: CommandLine
 
 @pytest.mark.usefixtures("archived")
 def test_an_order_that_is_not_archived_is_named(command_line: CommandLine) -> None:
-    assert command_line("archived", "2012") == Result(1, "", "order-sync: there is no archived delivery 2012\n")
+    assert command_line("archived", "2012") == Result(
+        1, "", "order-sync: there is no archived delivery 2012; if its platform sends no more, use --source\n"
+    )
+    assert command_line("archived", "2012", "--source", "demo") == Result(
+        1, "", "order-sync: there is no archived delivery 2012\n"
+    )
+
+
+def test_an_order_whose_platform_sends_no_more_is_found_by_its_source(
+    command_line: CommandLine, container: Container, archived: str
+) -> None:
+    container.database.write(retention.delete_messages, NOW + timedelta(days=1), 0)
+    assert command_line("archived", "2011").code == 1
+    (document,) = command_line("archived", "2011", "--source", "demo").documents
+    assert document["delivery_id"] == archived
 
 
 def test_without_an_archive_the_setting_is_named(command_line: CommandLine) -> None:

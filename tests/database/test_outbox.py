@@ -9,7 +9,7 @@ import pytest
 from schemas.events import EventType, carrier_key, delivery_id, skipped_key
 from schemas.status import Cause
 from tests.database.samples import ID, NOW, message, order, place, rows, store_messages
-from worker.database import deliveries, leases, outbox
+from worker.database import deliveries, leases, outbox, search
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery, Event, OutgoingEvent
 from worker.domain.lifecycle import snapshot
@@ -121,7 +121,7 @@ def test_events_are_read_of_one_order_and_after_a_position(database: Database) -
     database.persist(deliveries.update, [first], tell)
     database.persist(outbox.mark_published, [(1, "7-0")])
     assert [position for position, _ in database.read(outbox.events)] == [1, 2, 3]
-    assert [position for position, _ in database.read(outbox.events, keys=database.read(outbox.event_keys, "1"))] == [
+    assert [position for position, _ in database.read(outbox.events, keys=database.read(search.event_keys, "1"))] == [
         1,
         3,
     ]
@@ -131,7 +131,7 @@ def test_events_are_read_of_one_order_and_after_a_position(database: Database) -
 def test_the_keys_of_an_order_without_a_delivery_follow_from_the_sources_of_all_messages(database: Database) -> None:
     place(database, "1")
     store_messages(database, replace(message(order("2"), "another"), source="kiosk"))
-    assert database.read(outbox.event_keys, "3") == [
+    assert database.read(search.event_keys, "3") == [
         "3",
         carrier_key("3"),
         *(skipped_key(delivery_id(source, "3")) for source in ("kiosk", "platform")),

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from schemas.events import CarrierEvent, EventType, carrier_key
-from schemas.status import DeliveryStatus
+from schemas.status import AttentionReason, DeliveryStatus
 from tests.database.samples import ID, NOW, begun, place, put_row, rows
 from tests.database.test_outbox import tell
 from worker.carriers.port import Callback
@@ -14,7 +17,7 @@ from worker.database.inbox import DeadLetter
 from worker.database.retention import Page
 from worker.domain.delivery import Change, Delivery
 
-LATER = NOW + timedelta(seconds=1)
+LATER, DAY = NOW + timedelta(seconds=1), timedelta(days=1)
 
 
 def end(database: Database, **more: object) -> None:
@@ -75,6 +78,48 @@ def test_a_delivery_is_deleted_with_all_that_belongs_to_it_once_it_has_no_event(
     assert len(rows(database, "delivery")) == 1
 
 
+def test_a_delivery_is_late_if_it_should_have_been_removed(database: Database) -> None:
+    place(database, "2011", "newest")
+    publish(database)
+    assert not database.read(retention.is_late, NOW + 2 * DAY)
+    end(database)
+    assert not database.read(retention.is_late, NOW + DAY)
+    assert database.read(retention.is_late, NOW + 2 * DAY)
+    end(database, created_at=NOW - 5 * DAY)
+    assert not database.read(retention.is_late, NOW)  # its event is not older
+
+
+def test_a_delivery_that_has_the_newest_event_is_never_late(database: Database) -> None:
+    place(database)
+    publish(database)
+    end(database)
+    assert not database.read(retention.is_late, NOW + 2 * DAY)
+
+
+def test_a_delivery_with_an_unpublished_event_is_never_late(database: Database) -> None:
+    place(database, "2011", "newest")
+    end(database)
+    assert not database.read(retention.is_late, NOW + 2 * DAY)
+
+
+@pytest.mark.parametrize(
+    "kept", [{"attention_reasons": (AttentionReason.GOODS_WITH_COURIER,)}, {"next_run_at": LATER}], ids=str
+)
+def test_a_delivery_for_which_something_waits_is_never_late(database: Database, kept: dict[str, Any]) -> None:
+    place(database, "2011", "newest")
+    publish(database)
+    end(database, **kept)
+    assert not database.read(retention.is_late, NOW + 2 * DAY)
+
+
+def test_a_delivery_to_which_a_courier_may_come_is_never_late(database: Database) -> None:
+    place(database, "2011", "newest")
+    publish(database)
+    database.write(deliveries.update, [ID], lambda each: begun(each, surplus=True))
+    end(database)
+    assert not database.read(retention.is_late, NOW + 2 * DAY)
+
+
 def test_only_deliveries_that_ended_long_ago_and_need_nobody_are_erasable(database: Database) -> None:
     place(database)
     assert database.read(retention.erasable, LATER) == []
@@ -83,6 +128,9 @@ def test_only_deliveries_that_ended_long_ago_and_need_nobody_are_erasable(databa
     assert database.read(retention.erasable, LATER) == [ID]
     put_row(database, "operator_action", at=NOW, operator="maria", action="cancel", reason="x", delivery_id=ID)
     end(database, next_run_at=LATER)
+    assert database.read(retention.erasable, LATER) == []
+    database.write(deliveries.update, [ID], lambda each: begun(each, surplus=True))
+    end(database)
     assert database.read(retention.erasable, LATER) == []
 
 

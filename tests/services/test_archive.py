@@ -160,7 +160,7 @@ def test_a_full_disk_moves_nothing(archive: Archive) -> None:
     archive.database.write(archive.move, LATER)
     archive.folder.mkdir()
     (archive.folder / FILE).symlink_to("/dev/full")
-    with pytest.raises(OSError, match=r"No space|Invalid"):
+    with pytest.raises(ArchiveError, match=r"No space|Invalid"):
         archive.database.write(archive.move, LATER)
     assert in_database(archive.database) == ["1", "2", "3", "newest"]
     (archive.folder / FILE).unlink()
@@ -207,7 +207,7 @@ def test_a_process_that_slept_until_its_transaction_ended_overwrites_nothing(
         with psycopg.connect(postgres_url) as admin:
             admin.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
         end(other.database, "3", attention_reasons=())
-        with suppress(OSError):
+        with suppress(ArchiveError):
             move(other)
 
     event.listen(archive.database.engine, "after_cursor_execute", sleep)

@@ -350,3 +350,15 @@ def test_the_workers_that_run_are_listed_and_so_are_those_that_vanished(simulati
     simulation.now += 3600 * SECOND
     heartbeats.record("host.1")
     assert health.measure().vanished_workers == {}
+
+
+def test_deliveries_that_are_stored_longer_than_they_are_kept_are_a_trouble(simulation: Simulation) -> None:
+    simulation.place_at("cervo", "1")
+    simulation.until(lambda it: it.delivery("1").step is None)
+    simulation.now += timedelta(days=402)
+    simulation.place_at("cervo", "2")
+    assert "records_not_removed" not in find(simulation)
+    simulation.now += timedelta(days=1)
+    assert find(simulation)["records_not_removed"].title == "Old records are not removed"
+    assert simulation.container.retention.delete_old()["deliveries"] == 1
+    assert "records_not_removed" not in find(simulation)

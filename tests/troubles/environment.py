@@ -41,6 +41,7 @@ class Environment:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self.clock = folder, FastClock.begin(RATE)
+        self.archive = folder / "archive"
         self.supervisor = stack.enter_context(Supervisor(dict(os.environ), folder / "log", grace=8))
         url = start_redis(self.supervisor, folder / "redis")
         postgres = stack.enter_context(embedded())
@@ -69,11 +70,12 @@ class Environment:
                 "DESK_ADDRESS": f"127.0.0.1:{desk}",
                 "FLOWER_ADDRESS": f"127.0.0.1:{flower}",
                 "FLOWER_FOLDER": str(folder / "flower"),
+                "ARCHIVE_FOLDER": str(self.archive),
                 "NOTIFY__OPERATORS__URL": f"json://127.0.0.1:{self.webhook.port}/",
             },
         )
-        with closing(Database(postgres.url)) as database:
-            database.upgrade()
+        self.database = stack.enter_context(closing(Database(postgres.url)))
+        self.database.upgrade()
         self.worker = self.supervisor.start("worker", _command("worker"))
         self.beat = self.supervisor.start("beat", command("beat", str(folder / "schedule")))
         self.supervisor.start("web", _command("web"))

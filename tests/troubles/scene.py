@@ -3,14 +3,17 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from playwright.sync_api import Page
+from sqlalchemy import update
 
 from tests.browser.desk_pages import press_until
 from tests.browser.flower_pages import flower_rows
 from tests.chaos.bus import RedisBus
 from tests.troubles.environment import Environment
+from worker.database.tables import DELIVERY, EVENT
 from worker.local.demo.orders import message, order
 from worker.local.supervisor import read_tail
 
@@ -72,6 +75,16 @@ class Scene:
         """Place an order and wait until the carrier has it."""
         self.place(order_id, carrier)
         self.until(lambda: bool(self._ref(order_id, carrier)), f"{carrier} has no order {order_id}")
+
+    def end_long_ago(self, order_id: str, age: timedelta) -> None:
+        """Let an order have been placed and cancelled before anybody had it, that long ago."""
+        self.cancel(order_id)
+        self.place(order_id, "cervo")
+        self.until(lambda: self._status(order_id) == "cancelled", f"{order_id} is not cancelled")
+        placed_at = self.environment.clock() - age
+        with self.environment.database.engine.begin() as connection:
+            for column in (DELIVERY.c.order_id, EVENT.c.subject):
+                connection.execute(update(column.table).where(column == order_id).values(created_at=placed_at))
 
     def set_status(self, order_id: str, carrier: str, status: str, shown: str = "") -> None:
         """Set the status of an order at its carrier, and wait until another of ours is published if one follows."""

@@ -1,6 +1,7 @@
 """The troubles of accounts and of the system itself."""
 
 import signal
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -144,6 +145,21 @@ def _platform_down() -> Case:
     return _by_itself("platform_down", T.PLATFORM_NOT_WRITTEN, title, cause, _end_faults, settled_by, batch="platform")
 
 
+def _archive_broken() -> Case:
+    def cause(scene: Scene) -> None:
+        scene.environment.archive.write_text("a file in place of the folder")
+        scene.end_long_ago("2025", timedelta(days=500))
+        scene.book("2026", "cervo")  # the newest event is never archived
+        scene.environment.run("purge")
+
+    def end(scene: Scene) -> None:
+        scene.environment.archive.unlink()
+        scene.environment.run("purge")
+
+    title, settled_by = "Old records are not removed", "a folder for the archive, and `order-sync purge`"
+    return _by_itself("archive_broken", T.RECORDS_NOT_REMOVED, title, cause, end, settled_by, batch="archive")
+
+
 def _callbacks_refused() -> Case:
     def cause(scene: Scene) -> None:
         for _ in range(MOST_REFUSED + 1):
@@ -222,6 +238,7 @@ SYSTEM_CASES = (
     ),
     _creates_held(),
     _platform_down(),
+    _archive_broken(),
     _worker_stopped(),
     _redis_full(),
     _server_away("redis_away", T.REDIS_UNAVAILABLE, "Redis does not answer", "bus"),

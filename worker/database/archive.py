@@ -4,7 +4,7 @@ A delivery is deleted in the transaction that records its place. So a file is ri
 is behind it belongs to a transaction that did not commit.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,13 +12,12 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import Connection, delete, func, select, update
 
-from schemas.status import FINAL, AttemptState
-from worker.database import deliveries, event_feed, mapping, outbox, retention
+from schemas.events import delivery_id
+from worker.database import deliveries, event_feed, inbox, mapping, retention
 from worker.database.batches import insert_new, insert_rows, is_one_of
 from worker.database.tables import (
     ARCHIVE_FILE,
     ARCHIVED,
-    ATTEMPT,
     DELIVERY,
     EVENT,
     OPERATOR_ACTION,
@@ -44,20 +43,11 @@ def oldest(connection: Connection, limit: datetime) -> list[Delivery]:
     again, if a courier may still come, if one of its events is unpublished, or if it has the newest event of the bus or
     of all.
     """
-    live = select(ATTEMPT.c.id).where(
-        ATTEMPT.c.delivery_id == DELIVERY.c.id, ATTEMPT.c.ended_at.is_(None), ATTEMPT.c.state != AttemptState.QUEUED
-    )
-    newer = select(EVENT.c.position).where(EVENT.c.key == DELIVERY.c.id, EVENT.c.created_at >= limit).limit(1)
-    ended = (DELIVERY.c.created_at < limit) & DELIVERY.c.status.in_(FINAL) & DELIVERY.c.next_run_at.is_(None)
-    query = select(DELIVERY.c.id, DELIVERY.c.created_at).where(
-        ended,
-        DELIVERY.c.attention_reasons.is_(None),
-        newer.scalar_subquery().is_(None),
-        live.limit(1).scalar_subquery().is_(None),
-    )
+    old = (DELIVERY.c.created_at < limit) & retention.is_over(DELIVERY, limit)
+    query = select(DELIVERY.c.id, DELIVERY.c.created_at).where(old)
     query = query.order_by(DELIVERY.c.created_at).limit(retention.DELIVERIES)
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()
-    needed = _needed(connection, [row.id for row in rows])
+    needed = retention.needed(connection, [row.id for row in rows])
     months = {row.id: month(row.created_at) for row in rows if row.id not in needed}
     first = next(iter(months.values()), None)
     return deliveries.load_in_order(connection, [each for each, its in months.items() if its == first])
@@ -66,14 +56,6 @@ def oldest(connection: Connection, limit: datetime) -> list[Delivery]:
 def month(placed_at: datetime) -> str:
     """Return the month of a time in UTC: `2026-03`."""
     return f"{placed_at:%Y-%m}"
-
-
-def _needed(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Return the deliveries whose events the relay or the feed still needs."""
-    newest = select(func.max(EVENT.c.position)).scalar_subquery()
-    waits = PUBLICATION.c.stream_id.is_(None) | (PUBLICATION.c.stream_id >= outbox.newest_stream_id(connection))
-    query = select(EVENT.c.key).join(PUBLICATION, PUBLICATION.c.position == EVENT.c.position)
-    return set(connection.scalars(query.where(EVENT.c.key.in_(ids), waits | (EVENT.c.position == newest))))
 
 
 def documents(connection: Connection, found: Sequence[Delivery]) -> dict[str, bytes]:
@@ -153,9 +135,13 @@ def finish(connection: Connection, place: Place, end: int, ids: Sequence[str]) -
     retention.delete_with_all(connection, ids)
 
 
-def find(connection: Connection, name: str) -> dict[str, Place]:
-    """Return the places of the archived deliveries with an id, or of the orders with an id, by the deliveries' ids."""
-    return places(connection, [name, *outbox.delivery_ids(connection, name)])
+def find(connection: Connection, name: str, source: str = "") -> dict[str, Place]:
+    """Return the places of the archived deliveries with an id, or of the orders with an id, by the deliveries' ids.
+
+    Without a source, an order is found only while a message of its source is stored.
+    """
+    ids = [delivery_id(source, name)] if source else inbox.delivery_ids(connection, name)
+    return places(connection, [name, *ids])
 
 
 def places(connection: Connection, ids: Iterable[str]) -> dict[str, Place]:

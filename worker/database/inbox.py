@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid5
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, select, update
 
 from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id
 from schemas.messages import Cancellation, Message, OrderRef, found_order_message
@@ -17,6 +17,17 @@ from worker.database.tables import DEAD_LETTER, DELIVERY, EARLY_CANCELLATION, ME
 from worker.domain import schedule
 
 FETCH_LEASE = timedelta(seconds=60)
+
+
+def _sources() -> Select[tuple[str]]:
+    """Return the query for the sources of all messages. Each is looked up in the key after the source before it."""
+    found = select(func.min(MESSAGE.c.source).label("source")).cte(recursive=True)
+    following = select(func.min(MESSAGE.c.source)).where(MESSAGE.c.source > found.c.source).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.source.is_not(None)))
+    return select(found.c.source)
+
+
+_SOURCES = _sources()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,11 @@ def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]
     found = select(MESSAGE.c.message_id).where(MESSAGE.c.source == source, MESSAGE.c.message_id.in_(wanted))
     known = {*connection.scalars(delivered), *(wanted[identity] for identity in connection.scalars(found))}
     return set(wanted.values()) - known
+
+
+def delivery_ids(connection: Connection, order_id: str) -> list[str]:
+    """Return the ids that the delivery of an order may have: one for each source of the stored messages."""
+    return [delivery_id(source, order_id) for source in connection.scalars(_SOURCES) if source is not None]
 
 
 # --- orders to fetch --------------------------------------------------------------------------------------------------

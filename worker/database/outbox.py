@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, tuple_, update
 
 from schemas.events import (
     DATA_SCHEMAS,
@@ -17,17 +17,13 @@ from schemas.events import (
     EventData,
     EventType,
     OrderEvent,
-    carrier_key,
-    delivery_id,
     event_id,
-    skipped_key,
     written_sequence,
 )
 from schemas.trace import Trace
 from worker.database.batches import Rows, insert_new, insert_rows, update_rows
 from worker.database.connection import without_limit
-from worker.database.event_feed import SCANNED
-from worker.database.tables import DELIVERY, EVENT, IDENTITY, MESSAGE, PUBLICATION
+from worker.database.tables import EVENT, IDENTITY, PUBLICATION
 from worker.domain.delivery import OutgoingEvent
 
 _WAITS = PUBLICATION.c.stream_id.is_(None)
@@ -40,17 +36,6 @@ _UNPUBLISHED = (
 )
 _NEWEST_STREAM_ID = select(func.max(PUBLICATION.c.stream_id)).where(PUBLICATION.c.stream_id.is_not(None))
 _FIRST_UNPUBLISHED = select(PUBLICATION.c.position).where(_WAITS).limit(1)
-
-
-def _sources() -> Select[tuple[str]]:
-    """Return the query for the sources of all messages. Each is looked up in the key after the source before it."""
-    found = select(func.min(MESSAGE.c.source).label("source")).cte(recursive=True)
-    following = select(func.min(MESSAGE.c.source)).where(MESSAGE.c.source > found.c.source).scalar_subquery()
-    found = found.union_all(select(following).where(found.c.source.is_not(None)))
-    return select(found.c.source)
-
-
-_SOURCES = _sources()
 
 
 def event_row(
@@ -215,26 +200,6 @@ def newest(connection: Connection, key: str) -> str | None:
 def count_unpublished(connection: Connection) -> int:
     """Count the unpublished events."""
     return connection.scalar(select(func.count()).select_from(PUBLICATION).where(_WAITS)) or 0
-
-
-def delivery_ids(connection: Connection, order_id: str) -> list[str]:
-    """Return the ids that the delivery of an order may have: one for each source of the stored messages."""
-    return [delivery_id(source, order_id) for source in connection.scalars(_SOURCES) if source is not None]
-
-
-def event_keys(connection: Connection, name: str) -> list[str]:
-    """Return the keys that the events about an order, an account or a dead letter have, by its id or name.
-
-    An order without a delivery may have been skipped. The key of that event follows from the source of the order. Any
-    other key is found only by one of the newest events.
-    """
-    ids = list(connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.order_id == name)))
-    if ids:
-        return [*ids, *map(skipped_key, ids)]
-    newest = connection.scalar(select(func.max(EVENT.c.position))) or 0
-    about = (EVENT.c.position > newest - SCANNED) & (EVENT.c.subject == name)
-    others = connection.scalars(select(EVENT.c.key).where(about).distinct().order_by(EVENT.c.key))
-    return list(dict.fromkeys([name, carrier_key(name), *map(skipped_key, delivery_ids(connection, name)), *others]))
 
 
 def events(

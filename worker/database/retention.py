@@ -6,13 +6,13 @@ has the lease.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, delete, func, select, tuple_
 
 from schemas.events import carrier_key
-from schemas.status import FINAL
+from schemas.status import FINAL, AttemptState
 from worker.database import event_feed, outbox
 from worker.database.tables import (
     ATTEMPT,
@@ -33,6 +33,9 @@ PAGE = 1000
 """The most rows that one transaction reads or deletes."""
 DELIVERIES = 200
 """The most deliveries that one transaction erases or deletes, with all that belongs to them."""
+FEW = 20
+USUAL_DURATION = timedelta(days=1)
+"""The time after which nearly every delivery has its last event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +140,56 @@ def delete_with_all(connection: Connection, ids: Collection[str]) -> None:
 def erasable(connection: Connection, limit: datetime) -> list[str]:
     """Return the ids of deliveries that ended before `limit`, and whose personal data are stored, the oldest first.
 
-    A delivery for which an operator is needed or whose carrier is read again is left out.
+    A delivery for which an operator is needed, whose carrier is read again, or to which a courier may still come is
+    left out.
     """
     ended = (DELIVERY.c.erasable_since < limit) & DELIVERY.c.next_run_at.is_(None)
-    query = select(DELIVERY.c.id).where(ended, DELIVERY.c.attention_reasons.is_(None))
+    query = select(DELIVERY.c.id).where(ended, DELIVERY.c.attention_reasons.is_(None), has_no_courier(DELIVERY))
     return list(connection.scalars(query.order_by(DELIVERY.c.erasable_since).limit(DELIVERIES)))
+
+
+def is_over(these: FromClause, limit: datetime) -> ColumnElement[bool]:
+    """Return the condition that a delivery has ended, that nothing about it waits, and that no event is newer.
+
+    A delivery waits if an operator is needed, if its carrier is read again, or if a courier may still come.
+    """
+    newer = select(EVENT.c.position).where(EVENT.c.key == these.c.id, EVENT.c.created_at >= limit).limit(1)
+    return and_(
+        these.c.status.in_(FINAL),
+        these.c.next_run_at.is_(None),
+        these.c.attention_reasons.is_(None),
+        newer.scalar_subquery().is_(None),
+        has_no_courier(these),
+    )
+
+
+def has_no_courier(these: FromClause) -> ColumnElement[bool]:
+    """Return the condition that no attempt of a delivery is live."""
+    live = select(ATTEMPT.c.id).where(
+        ATTEMPT.c.delivery_id == these.c.id, ATTEMPT.c.ended_at.is_(None), ATTEMPT.c.state != AttemptState.QUEUED
+    )
+    return live.limit(1).scalar_subquery().is_(None)
+
+
+def needed(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Return the deliveries whose events the relay or the feed still needs."""
+    newest = select(func.max(EVENT.c.position)).scalar_subquery()
+    waits = PUBLICATION.c.stream_id.is_(None) | (PUBLICATION.c.stream_id >= outbox.newest_stream_id(connection))
+    query = select(EVENT.c.key).join(PUBLICATION, PUBLICATION.c.position == EVENT.c.position)
+    return set(connection.scalars(query.where(EVENT.c.key.in_(ids), waits | (EVENT.c.position == newest))))
+
+
+def is_late(connection: Connection, limit: datetime) -> bool:
+    """Return whether a delivery is stored that has had no event since `limit`, and that nothing keeps.
+
+    Only a page is examined, however many deliveries stay for good reasons: the newest ones that were placed a day
+    before `limit`, because most of the later ones have newer events. Of these, the events of a few are examined.
+    """
+    columns = ("id", "status", "next_run_at", "attention_reasons")
+    newest = select(*(DELIVERY.c[name] for name in columns)).where(DELIVERY.c.created_at < limit - USUAL_DURATION)
+    these = newest.order_by(DELIVERY.c.created_at.desc()).limit(DELIVERIES).subquery()
+    ids = set(connection.scalars(select(these.c.id).where(is_over(these, limit)).limit(FEW)))
+    return bool(ids - needed(connection, ids))
 
 
 def _page(connection: Connection, table: Table, after: int, *columns: ColumnElement[Any]) -> list[Any]:

@@ -1,16 +1,21 @@
-"""Find deliveries as an operator asks for them: by what they have in common, or by a number that somebody reads out."""
+"""Find deliveries as an operator asks for them: by what they have in common, or by a number that somebody reads out.
+
+Events are found by the id of their order.
+"""
 
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, FromClause, select
+from sqlalchemy import ColumnElement, Connection, FromClause, func, select
 
+from schemas.events import carrier_key, skipped_key
 from schemas.status import FINAL, DeliveryStatus
 from worker.carriers.port import attempt_id_of
-from worker.database import deliveries
-from worker.database.tables import ATTEMPT, DELIVERY, ORDER
+from worker.database import deliveries, inbox
+from worker.database.event_feed import SCANNED
+from worker.database.tables import ATTEMPT, DELIVERY, EVENT, ORDER
 from worker.domain.delivery import Delivery
 
 PHONE_SEARCHED = timedelta(days=2)
@@ -159,3 +164,19 @@ def find_by_phone(connection: Connection, digits: str, now: datetime) -> list[De
     )
     found = deliveries.load_in_order(connection, list(connection.scalars(recent)))
     return [each for each in found if each.order.customer.phone.endswith(digits)]
+
+
+def event_keys(connection: Connection, name: str) -> list[str]:
+    """Return the keys that the events about an order, an account or a dead letter have, by its id or name.
+
+    An order without a delivery may have been skipped. The key of that event follows from the source of the order. Any
+    other key is found only by one of the newest events.
+    """
+    ids = list(connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.order_id == name)))
+    if ids:
+        return [*ids, *map(skipped_key, ids)]
+    newest = connection.scalar(select(func.max(EVENT.c.position))) or 0
+    about = (EVENT.c.position > newest - SCANNED) & (EVENT.c.subject == name)
+    others = connection.scalars(select(EVENT.c.key).where(about).distinct().order_by(EVENT.c.key))
+    skipped = map(skipped_key, inbox.delivery_ids(connection, name))
+    return list(dict.fromkeys([name, carrier_key(name), *skipped, *others]))

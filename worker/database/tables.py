@@ -98,9 +98,10 @@ class DeliveryRow(SQLModel, table=True):
             "alarm_at",
             **_where("alarm_at IS NOT NULL"),
         ),
-        # deliveries.find, inbox.unknown_orders, outbox.event_keys
+        # deliveries.find, inbox.unknown_orders, search.event_keys
         Index("delivery_order", "order_id"),
-        # search.search, search.find_by_phone, measurements.overview
+        # search.search, search.find_by_phone, measurements.overview, retention.delete_deliveries, retention.is_late,
+        # archive.oldest
         Index("delivery_created", "created_at"),
         # search.search by a store
         Index("delivery_store", "store_id", "created_at"),

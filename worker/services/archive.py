@@ -32,7 +32,7 @@ GZIP = 16 + zlib.MAX_WBITS
 
 
 class ArchiveError(Exception):
-    """The folder of the archive is not as this database left it; an operator must look at it."""
+    """The folder of the archive cannot be used, or is not as this database left it; an operator must look at it."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +45,29 @@ class Archive:
     def move(self, connection: Connection, limit: datetime, _after: int = 0) -> Page:
         """Move the oldest deliveries that were placed before `limit` and have ended, at most a page of one month.
 
-        The first page of a month only records that its file begins. Raises ArchiveError and OSError; then nothing is
-        moved.
+        The first page of a month only records that its file begins. Raises ArchiveError; then nothing is moved.
         """
         found = archive.oldest(connection, limit)
         documents = archive.documents(connection, found)
         if not documents:
             return Page(0)
         name = f"{archive.month(found[0].created_at)}{SUFFIX}"
-        if archive.begin_file(connection, name):
-            self._check_folder(connection, name)
-            return Page(0, 0)
-        begin, end = self._append(connection, name, documents.values())
+        try:
+            if archive.begin_file(connection, name):
+                self._check_folder(connection, name)
+                return Page(0, 0)
+            begin, end = self._append(connection, name, documents.values())
+        except OSError as error:
+            raise ArchiveError(str(error)) from error
         archive.finish(connection, Place(name, begin), end, list(documents))
         return Page(len(documents), 0)
 
-    def find(self, name: str) -> Iterator[dict[str, Any]]:
-        """Yield the archived deliveries with an id, or of the orders with an id. Raises ArchiveError and OSError."""
-        for delivery_id, place in self.database.read(archive.find, name).items():
+    def find(self, name: str, source: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the archived deliveries with an id, or of the orders with an id. Raises ArchiveError and OSError.
+
+        Without a source, an order is found only while a message of its source is stored.
+        """
+        for delivery_id, place in self.database.read(archive.find, name, source).items():
             yield self._read(delivery_id, place)
 
     # --- the files ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from worker.clock import Clock
-from worker.database import attempt_events, operator_actions, outbox
+from worker.database import attempt_events, operator_actions, outbox, search
 from worker.database.database import Database
 from worker.database.outbox import Stored
 from worker.domain.delivery import OutgoingEvent
@@ -44,7 +44,7 @@ class Replays:
         """Choose the events of an order, or those between two times, up to a position, by default the newest."""
         newest = self.database.read(attempt_events.newest_position) if upto is None else upto
         after = self.database.read(attempt_events.position_before, since - OVERLAP) if since else 0
-        keys = self.database.read(outbox.event_keys, order_id) if order_id else None
+        keys = self.database.read(search.event_keys, order_id) if order_id else None
         return Stored(keys, since, until, after, newest)
 
     def count(self, chosen: Stored) -> int:

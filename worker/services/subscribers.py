@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from schemas.events import EVENT_SOURCE, EventType, rfc3339
 from worker.clock import Clock
-from worker.database import attempt_events, event_feed, operator_actions, outbox, subscribers
+from worker.database import attempt_events, event_feed, operator_actions, search, subscribers
 from worker.database.connection import Connection
 from worker.database.database import Database
 from worker.database.event_feed import Wanted
@@ -138,7 +138,7 @@ class Subscribers:
 
     def replay_order(self, subscriber_id: str, order_id: str, by: Operator) -> int | None:
         """Send all events about an order again; return how many there are, None without an enabled subscriber."""
-        keys = self.database.read(outbox.event_keys, order_id)
+        keys = self.database.read(search.event_keys, order_id)
 
         def replay(connection: Connection, subscriber: Subscriber, now: datetime) -> int:
             wanted = Wanted(subscriber.types, keys)
@@ -177,7 +177,7 @@ class Subscribers:
 
         Return None without an enabled subscriber.
         """
-        keys = self.database.read(outbox.event_keys, order_id)
+        keys = self.database.read(search.event_keys, order_id)
 
         def skip(connection: Connection, subscriber: Subscriber, now: datetime) -> list[int]:
             skipped = []

@@ -33,6 +33,8 @@ MOST_REASONS = 50
 """The most reasons of dead letters that are troubles."""
 SUBSCRIBER_LAG = timedelta(minutes=15)
 """How long a subscriber may leave an event unacknowledged or, over HTTP, not accept it."""
+REMOVAL_OVERDUE = timedelta(days=2)
+"""How much longer than it is kept a delivery may be stored."""
 
 
 class SystemTrouble(StrEnum):
@@ -62,6 +64,7 @@ class SystemTrouble(StrEnum):
     REDIS_UNAVAILABLE = "redis_unavailable"
     RABBITMQ_UNAVAILABLE = "rabbitmq_unavailable"
     DATABASE_UNAVAILABLE = "database_unavailable"
+    RECORDS_NOT_REMOVED = "records_not_removed"
 
 
 K = SystemTrouble
@@ -110,6 +113,19 @@ def database_unavailable() -> Trouble:
         Severity.SYSTEM,
         "The database does not answer",
         "Nothing goes on, and what else is wrong cannot be shown. `order-sync check` says why it does not answer.",
+    )
+
+
+def records_not_removed() -> Trouble:
+    """Return the trouble of deliveries that the purge should have removed."""
+    return Trouble(
+        K.RECORDS_NOT_REMOVED,
+        K.RECORDS_NOT_REMOVED,
+        Severity.SYSTEM,
+        "Old records are not removed",
+        f"Deliveries are stored {REMOVAL_OVERDUE.days} days longer than they are kept. Run `order-sync purge` on the "
+        "host of a worker: if the archive cannot be written, it logs `archive.failed` with the reason. `order-sync "
+        "check` tests its folder. Once a database has an archive, the purge needs ORDER_SYNC_ARCHIVE_FOLDER.",
     )
 
 

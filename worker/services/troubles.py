@@ -6,9 +6,9 @@ notifications and the metrics all use these troubles.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from worker.database import deliveries, diagnostics
+from worker.database import deliveries, diagnostics, retention
 from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
 from worker.database.diagnostics import Asking, Waiting
@@ -20,8 +20,10 @@ from worker.domain.trouble import Trouble
 from worker.services.blockages import Blockage, blocked
 from worker.services.system_health import SystemHealth, SystemState
 from worker.services.system_troubles import (
+    REMOVAL_OVERDUE,
     database_unavailable,
     outages,
+    records_not_removed,
     system_troubles,
 )
 from worker.wording import counted
@@ -36,6 +38,8 @@ class _Affected:
     waiting: Sequence[Sequence[Waiting]]
     """What waits because of each blockage."""
     known: dict[str, Delivery]
+    removal_is_late: bool
+    """Whether a delivery is stored that the purge should have removed."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Troubles:
     terms: TermsByAccount
     awaits_callbacks: bool
     """Whether a carrier is asked to send callbacks to our web process."""
+    kept: timedelta
+    """For how long a delivery is kept."""
 
     def find(self, state: SystemState | None = None) -> list[Trouble]:
         """Return all troubles, ordered by their harm. `state` is the system's state if it was measured already."""
@@ -57,10 +63,11 @@ class Troubles:
             return trouble.by_harm(found)
         blockages = list(blocked(state, stored, self.terms))
         try:
-            affected = self.database.read(_affected, blockages, now)
+            affected = self.database.read(_affected, blockages, now, now - self.kept - REMOVAL_OVERDUE)
         except DatabaseError:
             return trouble.by_harm([*found, database_unavailable()])
         found += system_troubles(state, stored, awaits_callbacks=self.awaits_callbacks)
+        found += [records_not_removed()] if affected.removal_is_late else []
         found += [
             _with_waiting(each.trouble, waiting, affected.known, self.terms, now)
             for each, waiting in zip(blockages, affected.waiting, strict=True)
@@ -73,12 +80,13 @@ class Troubles:
         return trouble.by_harm(found)
 
 
-def _affected(connection: Connection, blockages: Sequence[Blockage], now: datetime) -> _Affected:
+def _affected(connection: Connection, blockages: Sequence[Blockage], now: datetime, limit: datetime) -> _Affected:
     asking = diagnostics.asking(connection)
     reported = diagnostics.reported_statuses(connection)
     waiting = [diagnostics.waiting(connection, each.steps, now) for each in blockages]
     ids = {*asking.ids, *reported, *(key for each in waiting for one in each for key in one.ids)}
-    return _Affected(asking, reported, waiting, {each.id: each for each in deliveries.load(connection, ids)})
+    known = {each.id: each for each in deliveries.load(connection, ids)}
+    return _Affected(asking, reported, waiting, known, retention.is_late(connection, limit))
 
 
 def _known(ids: Iterable[str], known: dict[str, Delivery]) -> list[Delivery]:
