@@ -7,12 +7,15 @@ the run. On a server that was found, only the databases and keys that are create
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -46,6 +49,8 @@ MAY_CREATE = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = curre
 CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
 FIRST_POSITION = "SELECT setval(pg_get_serial_sequence('event', 'position'), 1, false)"
 START_SECONDS = 60
+MOST_WEIGHT = 20
+"""How many tests of a file count for its time: those of a larger file share one server, and are short."""
 
 # Every commit of an SQLite database waits for its disk, and memory answers at once.
 MEMORY = Path("/dev/shm")
@@ -57,14 +62,45 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
 settings.register_profile("thorough", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100)
 settings.register_profile("order-sync", parent=settings.get_profile("thorough"), max_examples=30)
 settings.load_profile("order-sync")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell would ignore it
 gc.disable()  # until all tests are collected: looking for garbage takes a quarter of the time of imports
 share_statements()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return twice the number of cores for `-n auto`, because many tests wait for other processes."""
-    return 2 * (os.cpu_count() or 1)
+    """Return three times the number of cores for `-n auto`, because many tests wait for other processes."""
+    return 3 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each process begin with some of the files of long tests, so that none of them is left alone at the end.
+
+    With `--dist worksteal`, the processes begin with equal parts of the tests, in their order. The number of tests, up
+    to a limit, stands for the time that a file takes.
+    """
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = iter([item for item in items if not item.get_closest_marker("long")])
+    files = [list(tests) for _, tests in groupby(long, key=lambda item: item.path)]
+    parts = [Part() for _ in range(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))]
+    for tests in sorted(files, key=len, reverse=True):
+        part = min(parts, key=lambda each: each.weight)
+        part.items += tests
+        part.weight += min(len(tests), MOST_WEIGHT)
+    total, items[:] = len(items), []
+    for place, part in enumerate(parts):
+        size = (total - len(items)) // (len(parts) - place)
+        items += [*part.items, *islice(rest, max(0, size - len(part.items)))]
+    items += rest
+
+
+@dataclass
+class Part:
+    """The tests with which a process begins."""
+
+    items: list[pytest.Item] = field(default_factory=list)
+    weight: int = 0
 
 
 def pytest_collection_finish() -> None:

@@ -26,7 +26,7 @@ LIFE = """
 CREATE FUNCTION pg_temp.life(first bigint, last bigint) RETURNS TABLE (
     n bigint, id text, placed timestamptz, carrier text, attempt bigint, active boolean, final text, asks text,
     step text) LANGUAGE sql AS $$
-SELECT n, md5(n::text)::uuid::text, %(now)s - (%(total)s - n) * interval '365 days' / %(total)s,
+SELECT n, md5(n::text)::uuid::text, %(now)s - interval '365 days' * ((%(total)s - n) / %(total)s::float8),
     (ARRAY['cervo', 'borzo', 'deliverit'])[1 + n %% 3], n * 4503599627 %% 9007199254740992, n > %(ended)s,
     CASE WHEN n %% 20 < 18 THEN 'delivered' WHEN n %% 20 = 18 THEN 'cancelled' ELSE 'rejected' END,
     CASE WHEN n > %(ended)s AND n %% 100 = 1 THEN 'outcome_unknown' WHEN n > %(ended)s AND n %% 100 = 2

@@ -1,6 +1,7 @@
 """Messages to people reach a real webhook, and a service that does not accept one is an error."""
 
 import json
+import queue
 import threading
 from collections.abc import Iterator
 
@@ -32,11 +33,11 @@ def test_a_message_that_is_not_accepted_is_an_error(webhook: Receiver) -> None:
 
 
 def test_a_service_that_hangs_delays_a_message_by_the_limit_and_the_next_one_not_at_all() -> None:
-    answered, calls = threading.Event(), []
+    answered, calls = threading.Event(), queue.SimpleQueue[str]()
 
     @notify(on="hanging")  # type: ignore[no-untyped-call, untyped-decorator]
-    def hang(*_: object, **__: object) -> bool:
-        calls.append(1)
+    def hang(_body: str, title: str, *_: object, **__: object) -> bool:
+        calls.put(title)
         return answered.wait(10)
 
     notifier = Notifier("hanging://", seconds=0.01)
@@ -44,7 +45,7 @@ def test_a_service_that_hangs_delays_a_message_by_the_limit_and_the_next_one_not
         with pytest.raises(NotSentError, match=reason):
             notifier.send("A title", "A text")
     answered.set()
-    assert calls == [1]
+    assert (calls.get(timeout=60), calls.empty()) == ("A title", True)
 
 
 def test_a_carrier_s_text_in_a_message_is_short_and_neither_markup_nor_control_characters() -> None:
