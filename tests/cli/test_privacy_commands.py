@@ -10,9 +10,10 @@ from schemas.status import DeliveryStatus
 from tests.cli.commands import CommandLine, Result, change, find
 from tests.web.edge import NOW
 from worker.container import Container
-from worker.database import operator_actions, outbox
+from worker.database import leases, operator_actions, outbox
 from worker.domain.delivery import Change, Delivery
 from worker.domain.operator import OperatorAction
+from worker.services.retention import LEASE
 
 
 @pytest.fixture
@@ -73,3 +74,14 @@ def test_a_purge_reports_what_it_removed(command_line: CommandLine, container: C
     change(container, lambda each: Change(replace(each, changed_at=NOW - timedelta(days=3650))))
     assert command_line("purge", "--json").documents[0] == {"kind": "customers", "removed": 1}
     assert find(container).is_erased
+
+
+def test_a_purge_that_leaves_something_says_why_and_ends_with_1(
+    command_line: CommandLine, container: Container
+) -> None:
+    container.database.write(leases.take, LEASE, "another", NOW + timedelta(days=36500), 1)
+    result = command_line("purge")
+    assert (result.code, result.err) == (
+        1,
+        "order-sync: another process purges, or one died less than five minutes ago\n",
+    )

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from schemas.events import CarrierEvent, EventType, carrier_key
 from schemas.status import AttentionReason, DeliveryStatus
@@ -15,6 +16,7 @@ from worker.database import callbacks, deliveries, inbox, outbox, retention
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter
 from worker.database.retention import Page
+from worker.database.tables import EVENT
 from worker.domain.delivery import Change, Delivery
 
 LATER, DAY = NOW + timedelta(seconds=1), timedelta(days=1)
@@ -66,7 +68,7 @@ def test_the_newest_event_of_an_account_is_kept_for_its_sequence(database: Datab
 
 def test_a_delivery_is_deleted_with_all_that_belongs_to_it_once_it_has_no_event(database: Database) -> None:
     place(database, "2011", "2012")
-    database.write(deliveries.update, [ID], begun)
+    database.write(deliveries.update, [ID], lambda each: begun(each, ended_at=NOW))
     publish(database)
     end(database, attempts=())
     assert database.write(retention.delete_deliveries, LATER, 0) == Page(0)
@@ -81,25 +83,25 @@ def test_a_delivery_is_deleted_with_all_that_belongs_to_it_once_it_has_no_event(
 def test_a_delivery_is_late_if_it_should_have_been_removed(database: Database) -> None:
     place(database, "2011", "newest")
     publish(database)
-    assert not database.read(retention.is_late, NOW + 2 * DAY)
+    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
     end(database)
-    assert not database.read(retention.is_late, NOW + DAY)
-    assert database.read(retention.is_late, NOW + 2 * DAY)
+    assert not database.read(retention.removal_is_late, NOW + DAY, NOW - 90 * DAY)
+    assert database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
     end(database, created_at=NOW - 5 * DAY)
-    assert not database.read(retention.is_late, NOW)  # its event is not older
+    assert not database.read(retention.removal_is_late, NOW, NOW - 90 * DAY)  # its event is not older
 
 
 def test_a_delivery_that_has_the_newest_event_is_never_late(database: Database) -> None:
     place(database)
     publish(database)
     end(database)
-    assert not database.read(retention.is_late, NOW + 2 * DAY)
+    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
 
 
 def test_a_delivery_with_an_unpublished_event_is_never_late(database: Database) -> None:
     place(database, "2011", "newest")
     end(database)
-    assert not database.read(retention.is_late, NOW + 2 * DAY)
+    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_a_delivery_for_which_something_waits_is_never_late(database: Database, 
     place(database, "2011", "newest")
     publish(database)
     end(database, **kept)
-    assert not database.read(retention.is_late, NOW + 2 * DAY)
+    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
 
 
 def test_a_delivery_to_which_a_courier_may_come_is_never_late(database: Database) -> None:
@@ -117,7 +119,23 @@ def test_a_delivery_to_which_a_courier_may_come_is_never_late(database: Database
     publish(database)
     database.write(deliveries.update, [ID], lambda each: begun(each, surplus=True))
     end(database)
-    assert not database.read(retention.is_late, NOW + 2 * DAY)
+    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
+
+
+def test_a_delivery_to_which_a_courier_may_come_is_not_deleted(database: Database) -> None:
+    place(database)
+    database.write(deliveries.update, [ID], lambda each: begun(each, surplus=True))
+    end(database)
+    with database.engine.begin() as connection:
+        connection.execute(delete(EVENT))
+    assert database.write(retention.delete_deliveries, LATER, 0) == Page(0)
+
+
+def test_pre_orders_hide_no_delivery_that_should_have_been_removed(database: Database) -> None:
+    place(database, "2011", *map(str, range(retention.DELIVERIES)))
+    publish(database)
+    end(database, created_at=NOW - 40 * DAY)
+    assert database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
 
 
 def test_only_deliveries_that_ended_long_ago_and_need_nobody_are_erasable(database: Database) -> None:
@@ -156,7 +174,7 @@ def test_only_dead_letters_that_an_operator_dealt_with_are_deleted(database: Dat
 def test_messages_and_cancellations_are_deleted_by_their_age(database: Database) -> None:
     place(database)
     put_row(database, "early_cancellation", delivery_id=ID, body="{}", received_at=NOW)
-    for delete in (retention.delete_messages, retention.delete_cancellations):
-        assert database.write(delete, NOW, 0) == Page(0)
-        assert database.write(delete, LATER, 0) == Page(1)
+    for remove in (retention.delete_messages, retention.delete_cancellations):
+        assert database.write(remove, NOW, 0) == Page(0)
+        assert database.write(remove, LATER, 0) == Page(1)
     assert rows(database, "message") + rows(database, "early_cancellation") == []

@@ -265,7 +265,7 @@ def archived(simulation: Simulation) -> dict[str, int]:
     simulation.now += timedelta(days=401)
     simulation.place(store_id="21", order_id="2012")
     simulation.work()
-    return simulation.container.retention.delete_old()
+    return simulation.container.retention.delete_old().removed
 
 
 def test_the_purge_archives_instead_of_deleting(simulation: Simulation) -> None:
@@ -300,8 +300,8 @@ def test_a_process_without_the_folder_deletes_no_delivery_of_a_database_with_an_
     simulation.place(store_id="21", order_id="2013")
     simulation.work()
     without = replace(simulation.container.retention, archive=None)
-    assert without.delete_old().keys() & {"deliveries", "events"} == set()
-    assert simulation.container.retention.delete_old() == {"deliveries": 1}
+    assert without.delete_old().removed.keys() & {"deliveries", "events"} == set()
+    assert simulation.container.retention.delete_old().removed == {"deliveries": 1}
 
 
 def test_a_fault_of_the_archive_stops_nothing_else(simulation: Simulation, tmp_path: Path) -> None:
@@ -311,4 +311,4 @@ def test_a_fault_of_the_archive_stops_nothing_else(simulation: Simulation, tmp_p
     assert simulation.status("2011") == "delivered"
     assert "messages" in removed
     (tmp_path / "archive").unlink()
-    assert simulation.container.retention.delete_old() == {"deliveries": 1}
+    assert simulation.container.retention.delete_old().removed == {"deliveries": 1}

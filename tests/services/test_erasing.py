@@ -224,19 +224,19 @@ def test_after_90_days_the_purge_leaves_nothing_of_the_customer(simulation: Simu
     }
     assert simulation.delivery().is_erased
     simulation.now += timedelta(days=30, seconds=1)
-    assert simulation.container.retention.delete_old() == {"dead letters": 1}
+    assert simulation.container.retention.delete_old().removed == {"dead letters": 1}
 
 
 def test_after_400_days_nothing_of_a_delivery_is_left_but_its_last_event(simulation: Simulation) -> None:
     live(simulation)
     simulation.now += timedelta(days=401)
-    removed = simulation.container.retention.delete_old()
+    removed = simulation.container.retention.delete_old().removed
     assert (removed["customers"], removed["messages"]) == (1, 3)
     assert {each.partition(":")[0] for each in stored(simulation)} & {"message", "callback", "carrier_call"} == set()
     assert simulation.delivery().is_erased  # its newest event is the newest of the bus
     simulation.place(store_id="21", order_id="2012")
     simulation.work()
-    assert simulation.container.retention.delete_old() == {"events": 1, "deliveries": 1}
+    assert simulation.container.retention.delete_old().removed == {"events": 1, "deliveries": 1}
     tables = {each.partition(":")[0] for each in stored(simulation) if "2011" in each}
     assert not tables & {"delivery", "placed_order", "attempt", "event"}
 
@@ -245,6 +245,6 @@ def test_a_second_purge_leaves_the_work_to_the_first(simulation: Simulation) -> 
     live(simulation)
     simulation.now += timedelta(days=91)
     simulation.container.database.write(leases.take, "purge", "another", simulation.now, LEASE_SECONDS)
-    assert simulation.container.retention.delete_old() == {}
+    assert simulation.container.retention.delete_old().removed == {}
     simulation.now += timedelta(seconds=LEASE_SECONDS + 1)
-    assert simulation.container.retention.delete_old()["customers"] == 1
+    assert simulation.container.retention.delete_old().removed["customers"] == 1

@@ -1,5 +1,6 @@
 """A purge goes on in a new task until nothing is left, whatever has to stay and whatever fails."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +20,7 @@ from worker.database.database import Database
 from worker.database.retention import PAGE
 from worker.database.tables import CALLBACK
 from worker.enqueue import PURGE
-from worker.services.retention import LEASE, LEASE_SECONDS
+from worker.services.retention import LEASE, LEASE_SECONDS, Purged
 
 OLD = timedelta(days=401)
 
@@ -79,8 +80,8 @@ def test_a_purge_that_has_not_finished_goes_on_in_new_tasks(
     purge(simulation)
     assert rows(simulation.container.database, "callback") == []
     assert parts == [
-        ("callbacks", 0), ("callbacks", PAGE), ("callbacks", 2 * PAGE), ("dead letters", 0), ("cancellations", 0),
-        ("customers", 0), ("events", 0), ("messages", 0), ("deliveries", 0),
+        ("cancellations", 0), ("calls", 0), ("callbacks", 0), ("callbacks", PAGE), ("callbacks", 2 * PAGE),
+        ("dead letters", 0), ("messages", 0), ("events", 0), ("deliveries", 0),
     ]  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def test_rows_that_stay_do_not_keep_those_after_them(simulation: Simulation) -> 
 def test_one_call_deletes_all_parts_and_returns_the_sums(simulation: Simulation) -> None:
     add_callbacks(simulation, *["applied"] * PAGE, None, *["applied"] * PAGE)
     simulation.now += OLD
-    assert simulation.container.retention.delete_old() == {"callbacks": 2 * PAGE}
+    assert simulation.container.retention.delete_old().removed == {"callbacks": 2 * PAGE}
 
 
 def test_a_purge_keeps_its_lease_between_its_parts_and_releases_it_at_the_end(simulation: Simulation) -> None:
@@ -112,7 +113,35 @@ def test_a_purge_ends_when_another_one_has_taken_its_lease(
     simulation.now += timedelta(seconds=LEASE_SECONDS + 1)
     assert taken_by_another(simulation.container.database, simulation)
     simulation.work()
-    assert parts == [("callbacks", 0)]
+    assert parts == [("cancellations", 0)]
+
+
+def test_a_part_that_the_broker_delivers_twice_runs_once(simulation: Simulation, parts: list[tuple[str, int]]) -> None:
+    sent: list[list[Any]] = []
+    before_task_publish.connect(lambda body, **_: sent.append(body[0]), weak=False, dispatch_uid="sent")
+    simulation.app.tasks[PURGE]()
+    before_task_publish.disconnect(dispatch_uid="sent")
+    for _ in range(2):
+        simulation.app.tasks[PURGE](*sent[0])
+    assert parts == [("cancellations", 0), ("calls", 0)]
+
+
+def test_a_purge_that_fails_leaves_its_lease_to_the_next_one(simulation: Simulation) -> None:
+    with closing(FullDisk(simulation.container.settings.database_url)) as database:
+        with pytest.raises(OSError, match="No space left on device"):
+            replace(simulation.container.retention, database=database).delete_old()
+        assert taken_by_another(database, simulation)
+        purged = simulation.container.retention.delete_old()
+    assert purged == Purged(Counter(), "another process purges, or one died less than five minutes ago")
+
+
+def test_an_archive_gets_deliveries_before_all_old_events_are_read(
+    tmp_path: Path, parts: list[tuple[str, int]]
+) -> None:
+    with closing(Simulation(tmp_path, ARCHIVE_FOLDER=str(tmp_path / "archive"))) as simulation:
+        simulation.container.retention = replace(simulation.container.retention, most_pages=1)
+        purge(simulation)
+    assert [kind for kind, _ in parts][-2:] == ["deliveries", "events"]
 
 
 class FullDisk(Database):
@@ -142,5 +171,6 @@ def test_a_purge_ends_when_the_archive_fails(tmp_path: Path) -> None:
         simulation.place_at("cervo", "2")
         purge(simulation)
         assert simulation.status("1") == "delivered"
+        assert simulation.container.retention.delete_old().fault.startswith("nothing was archived: [Errno 17]")
         (tmp_path / "archive").unlink()
-        assert simulation.container.retention.delete_old() == {"deliveries": 1}
+        assert simulation.container.retention.delete_old().removed == {"deliveries": 1}

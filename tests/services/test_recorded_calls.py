@@ -105,7 +105,7 @@ def test_old_calls_are_deleted_and_newer_ones_are_kept(simulation: Simulation) -
     copies = [RecordedCall(**{**carrier_calls.row(call), "sent_at": each}) for each in many]
     database.write(carrier_calls.record, copies)
     simulation.now = call.sent_at + timedelta(days=30)
-    assert retention.delete_old() == {"calls": len(copies)}
+    assert retention.delete_old().removed == {"calls": len(copies)}
     assert recorded(simulation) == [call]
     simulation.now += timedelta(seconds=1)
     retention.purge()

@@ -99,11 +99,11 @@ def _servers(services: "Container", *, has_redis: bool) -> dict[str, Check]:
 
 def _check_database(services: "Container") -> None:
     from worker.database.diagnostics import commit_wait
-    from worker.services.system_troubles import COMMITS_WAIT, NO_STANDBY
+    from worker.services.system_troubles import NO_STANDBY, is_too_long
 
     services.database.ping()
     waits = services.database.read(commit_wait)
-    if waits is not None and waits > COMMITS_WAIT:
+    if is_too_long(waits):
         raise SettingsError(f"commits have waited for {duration(waits.total_seconds())}. {NO_STANDBY}")
 
 

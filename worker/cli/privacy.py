@@ -12,8 +12,11 @@ from worker.cli.deliveries import Name, one_delivery
 @app.command(rich_help_panel=RUN)
 def purge(*, as_json: bool = Json) -> None:
     """Delete what is older than the settings `KEEP_..._DAYS` allow, as beat does every hour."""
-    for kind, count in open_container().retention.delete_old().items():
+    purged = open_container().retention.delete_old()
+    for kind, count in purged.removed.items():
         report(f"{kind}: {count}", {"kind": kind, "removed": count}, as_json=as_json)
+    if purged.fault:
+        fail(purged.fault)
 
 
 @app.command(rich_help_panel=DECIDE)

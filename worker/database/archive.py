@@ -43,8 +43,8 @@ def oldest(connection: Connection, limit: datetime) -> list[Delivery]:
     again, if a courier may still come, if one of its events is unpublished, or if it has the newest event of the bus or
     of all.
     """
-    old = (DELIVERY.c.created_at < limit) & retention.is_over(DELIVERY, limit)
-    query = select(DELIVERY.c.id, DELIVERY.c.created_at).where(old)
+    old = (DELIVERY.c.created_at < limit) & retention.is_over(DELIVERY)
+    query = select(DELIVERY.c.id, DELIVERY.c.created_at).where(old, retention.has_no_event_since(DELIVERY, limit))
     query = query.order_by(DELIVERY.c.created_at).limit(retention.DELIVERIES)
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()
     needed = retention.needed(connection, [row.id for row in rows])

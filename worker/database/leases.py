@@ -26,6 +26,12 @@ def take(connection: Connection, name: str, holder: str, now: datetime, seconds:
     return connection.execute(_TAKE, lease).rowcount == 1
 
 
+def pass_on(connection: Connection, name: str, holder: str, to: str) -> bool:
+    """Give a lease to another holder; return False if this holder does not have it any more."""
+    query = update(LEASE).where(LEASE.c.name == name, LEASE.c.holder == holder).values(holder=to)
+    return connection.execute(query).rowcount == 1
+
+
 def holds(connection: Connection, name: str, holder: str) -> bool:
     """Lock a lease until the transaction ends, and return whether this holder has it."""
     query = select(LEASE.c.holder).where(LEASE.c.name == name).with_for_update()

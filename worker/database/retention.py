@@ -33,9 +33,10 @@ PAGE = 1000
 """The most rows that one transaction reads or deletes."""
 DELIVERIES = 200
 """The most deliveries that one transaction erases or deletes, with all that belongs to them."""
-FEW = 20
-USUAL_DURATION = timedelta(days=1)
-"""The time after which nearly every delivery has its last event."""
+EXAMINED = 20
+"""How many deliveries whose removal seems late are checked for events that the relay or the feed still needs."""
+DURATIONS = (timedelta(days=1), timedelta(days=30))
+"""How long before the limit deliveries are examined: most have their last event within a day, pre-orders later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +104,11 @@ def delete_messages(connection: Connection, limit: datetime, _after: int) -> Pag
 def delete_deliveries(connection: Connection, limit: datetime, _after: int) -> Page:
     """Delete the deliveries that were placed before `limit`, have ended and have no event, with all that is about them.
 
-    A delivery for which an operator is needed is kept.
+    A delivery is kept while something about it waits.
     """
     # Not EXISTS, for which PostgreSQL would read all events instead of the few of a page.
     an_event = select(EVENT.c.position).where(EVENT.c.key == DELIVERY.c.id).limit(1).scalar_subquery()
-    old = (
-        (DELIVERY.c.created_at < limit)
-        & DELIVERY.c.status.in_(FINAL)
-        & DELIVERY.c.next_run_at.is_(None)
-        & DELIVERY.c.attention_reasons.is_(None)
-        & an_event.is_(None)
-    )
+    old = (DELIVERY.c.created_at < limit) & is_over(DELIVERY) & an_event.is_(None)
     query = select(DELIVERY.c.id).where(old).order_by(DELIVERY.c.created_at).limit(DELIVERIES)
     ids = list(connection.scalars(query.with_for_update(skip_locked=True)))
     delete_with_all(connection, ids)
@@ -140,35 +135,32 @@ def delete_with_all(connection: Connection, ids: Collection[str]) -> None:
 def erasable(connection: Connection, limit: datetime) -> list[str]:
     """Return the ids of deliveries that ended before `limit`, and whose personal data are stored, the oldest first.
 
-    A delivery for which an operator is needed, whose carrier is read again, or to which a courier may still come is
-    left out.
+    A delivery is left out while something about it waits.
     """
-    ended = (DELIVERY.c.erasable_since < limit) & DELIVERY.c.next_run_at.is_(None)
-    query = select(DELIVERY.c.id).where(ended, DELIVERY.c.attention_reasons.is_(None), has_no_courier(DELIVERY))
+    query = select(DELIVERY.c.id).where(DELIVERY.c.erasable_since < limit, is_over(DELIVERY))
     return list(connection.scalars(query.order_by(DELIVERY.c.erasable_since).limit(DELIVERIES)))
 
 
-def is_over(these: FromClause, limit: datetime) -> ColumnElement[bool]:
-    """Return the condition that a delivery has ended, that nothing about it waits, and that no event is newer.
+def is_over(delivery: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a delivery has ended and that nothing about it waits.
 
-    A delivery waits if an operator is needed, if its carrier is read again, or if a courier may still come.
+    Something waits if an operator is needed, if its carrier is read again, or if a courier may still come.
     """
-    newer = select(EVENT.c.position).where(EVENT.c.key == these.c.id, EVENT.c.created_at >= limit).limit(1)
-    return and_(
-        these.c.status.in_(FINAL),
-        these.c.next_run_at.is_(None),
-        these.c.attention_reasons.is_(None),
-        newer.scalar_subquery().is_(None),
-        has_no_courier(these),
-    )
-
-
-def has_no_courier(these: FromClause) -> ColumnElement[bool]:
-    """Return the condition that no attempt of a delivery is live."""
     live = select(ATTEMPT.c.id).where(
-        ATTEMPT.c.delivery_id == these.c.id, ATTEMPT.c.ended_at.is_(None), ATTEMPT.c.state != AttemptState.QUEUED
+        ATTEMPT.c.delivery_id == delivery.c.id, ATTEMPT.c.ended_at.is_(None), ATTEMPT.c.state != AttemptState.QUEUED
     )
-    return live.limit(1).scalar_subquery().is_(None)
+    return and_(
+        delivery.c.status.in_(FINAL),
+        delivery.c.next_run_at.is_(None),
+        delivery.c.attention_reasons.is_(None),
+        live.limit(1).scalar_subquery().is_(None),
+    )
+
+
+def has_no_event_since(delivery: FromClause, limit: datetime) -> ColumnElement[bool]:
+    """Return the condition that no event of a delivery is newer than `limit`."""
+    newer = select(EVENT.c.position).where(EVENT.c.key == delivery.c.id, EVENT.c.created_at >= limit).limit(1)
+    return newer.scalar_subquery().is_(None)
 
 
 def needed(connection: Connection, ids: Collection[str]) -> set[str]:
@@ -179,17 +171,26 @@ def needed(connection: Connection, ids: Collection[str]) -> set[str]:
     return set(connection.scalars(query.where(EVENT.c.key.in_(ids), waits | (EVENT.c.position == newest))))
 
 
-def is_late(connection: Connection, limit: datetime) -> bool:
-    """Return whether a delivery is stored that has had no event since `limit`, and that nothing keeps.
+def removal_is_late(connection: Connection, limit: datetime, customers_limit: datetime) -> bool:
+    """Return whether something is stored that should have been removed and that nothing keeps.
 
-    Only a page is examined, however many deliveries stay for good reasons: the newest ones that were placed a day
-    before `limit`, because most of the later ones have newer events. Of these, the events of a few are examined.
+    That is a delivery that has had no event since `limit`, or customers' data that should have been erased before
+    `customers_limit`.
+    """
+    pages = (_newest_old(connection, limit, before) for before in DURATIONS)
+    return bool(erasable(connection, customers_limit)) or any(ids - needed(connection, ids) for ids in pages)
+
+
+def _newest_old(connection: Connection, limit: datetime, before: timedelta) -> set[str]:
+    """Return deliveries that have had no event since `limit` and that nothing keeps, of the newest before a time.
+
+    Only a page is examined, however many deliveries stay for good reasons.
     """
     columns = ("id", "status", "next_run_at", "attention_reasons")
-    newest = select(*(DELIVERY.c[name] for name in columns)).where(DELIVERY.c.created_at < limit - USUAL_DURATION)
+    newest = select(*(DELIVERY.c[name] for name in columns)).where(DELIVERY.c.created_at < limit - before)
     these = newest.order_by(DELIVERY.c.created_at.desc()).limit(DELIVERIES).subquery()
-    ids = set(connection.scalars(select(these.c.id).where(is_over(these, limit)).limit(FEW)))
-    return bool(ids - needed(connection, ids))
+    query = select(these.c.id).where(is_over(these), has_no_event_since(these, limit)).limit(EXAMINED)
+    return set(connection.scalars(query))
 
 
 def _page(connection: Connection, table: Table, after: int, *columns: ColumnElement[Any]) -> list[Any]:

@@ -128,13 +128,14 @@ HIDING = (
     SystemTrouble.RABBITMQ_UNAVAILABLE,
     SystemTrouble.COMMITS_WAIT_FOR_STANDBY,
 )
+"""While one of these lasts, other troubles may be hidden, so none counts as gone."""
 
 
 def _is_gone(key: str, found: Mapping[str, Trouble]) -> bool:
     """Return whether a trouble is certainly gone.
 
-    While Redis or RabbitMQ is away, nobody sees the troubles of carriers and streams, and while commits wait for a
-    standby, what is late. While many orders need an operator, not all have a trouble of their own.
+    While Redis or RabbitMQ is away, the troubles of carriers and streams are unknown. While commits wait for a standby,
+    late work is not shown. While many orders need an operator, not all have a trouble of their own.
     """
     return not {key, *HIDING, key_of_more(key.partition(":")[0])} & found.keys()
 

@@ -1,18 +1,20 @@
 """Remove what nobody needs any more: entries of the streams, old records, and customers' data."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import astuple, dataclass, field
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from itertools import count
+from typing import NamedTuple
 from uuid import uuid4
 
 from worker import log
 from worker.bus.port import Bus
 from worker.clock import Clock
 from worker.database import archive, deliveries, erasure, leases, retention
-from worker.database.connection import Connection
+from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
 from worker.database.retention import Page
 from worker.domain.erasure import erase
@@ -25,18 +27,29 @@ LEASE, LEASE_SECONDS = "purge", 300.0
 """The lease of a purge. It is renewed before each page."""
 MOST_PAGES = 20
 """How many pages a part of a purge deletes. Then other tasks may run, and the worker may stop."""
+ANOTHER_PURGES = "another process purges, or one died less than five minutes ago"
 Delete = Callable[[Connection, datetime, int], Page]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Where a part of a purge begins. A purge goes through the kinds of records in their order."""
 
-    holder: str = field(default_factory=lambda: uuid4().hex)
-    """Who has the lease, from the first part of the purge to its last."""
-    kind: str = "calls"
+    holder: str = ""
+    """Who has the lease until this part begins; empty for the first part."""
+    kind: str = "customers"
     after: int = 0
     """The position after which the next page of this kind begins."""
+
+
+class Purged(NamedTuple):
+    """What a purge did, or a part of one."""
+
+    removed: Counter[str]
+    """How many rows were deleted, erased or archived, by kind."""
+    fault: str = ""
+    """Why something is left that should have been removed; empty if nothing is."""
+    rest: Part | None = None
+    """The part that follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,54 +82,73 @@ class Retention:
         """Trim each stream up to its slowest consumer group; return how many entries were removed, by stream."""
         return self.bus.trim(self.events_keep)
 
-    def delete_old(self) -> dict[str, int]:
-        """Delete, erase or archive all that is too old; return the numbers by kind, those that are not zero.
+    def delete_old(self) -> Purged:
+        """Delete, erase or archive all that is too old.
 
-        Do nothing while another process does it. A fault of the archive is logged, and its deliveries stay.
+        Do nothing while another process does it. After a fault of the archive, its deliveries stay.
         """
-        deleted, part = self._delete_part(Part())
-        while part is not None:
-            more, part = self._delete_part(part)
-            deleted += more
-        return dict(deleted)
+        return self._delete(Part(), count())
 
-    def _delete_part(self, part: Part) -> tuple[Counter[str], Part | None]:
-        """Delete the pages of one part; return how many rows were deleted by kind, and the next part, if any.
+    def _delete(self, part: Part, pages: Iterable[int]) -> Purged:
+        """Delete some pages, each in a short transaction.
 
-        Each page is a short transaction. There is no next part if another process has taken the lease.
+        There is no rest if another process has the lease. Each part has a holder of its own, so a part that the broker
+        delivers twice runs once.
         """
-        kinds, deleted, after = self._kinds(), Counter[str](), part.after
+        holder = uuid4().hex
+        if not self.database.write(_take_lease, part.holder, holder, self.clock()):
+            return Purged(Counter(), ANOTHER_PURGES)
+        try:
+            purged = self._delete_pages(part._replace(holder=holder), pages)
+        except BaseException:
+            self._drop_lease(holder)
+            raise
+        if purged.rest is None:
+            self._drop_lease(holder)
+        return purged
+
+    def _delete_pages(self, part: Part, pages: Iterable[int]) -> Purged:
+        kinds, removed, fault, after = self._kinds(), Counter[str](), "", part.after
         waiting = list(kinds)[list(kinds).index(part.kind) :]
-        for _ in range(self.most_pages):
+        for _ in pages:
             if not self.database.write(leases.take, LEASE, part.holder, self.clock(), LEASE_SECONDS):
-                return deleted, None
+                return Purged(removed, ANOTHER_PURGES)
             delete, age = kinds[waiting[0]]
             try:
                 page = self.database.write(delete, self.clock() - age, after)
             except ArchiveError as error:
                 logger.exception("archive.failed", error=str(error))
+                fault = f"nothing was archived: {error}"
                 page = Page(0)
-            deleted += Counter({waiting[0]: page.count})
+            removed += Counter({waiting[0]: page.count})
             after = page.after or 0
             if page.after is None:
                 del waiting[0]
             if not waiting:
-                self.database.write(leases.drop, LEASE, part.holder)
-                return deleted, None
-        return deleted, Part(part.holder, waiting[0], after)
+                return Purged(removed, fault)
+        return Purged(removed, fault, Part(part.holder, waiting[0], after))
+
+    def _drop_lease(self, holder: str) -> None:
+        with suppress(DatabaseError):  # then it ends by itself
+            self.database.write(leases.drop, LEASE, holder)
 
     def _kinds(self) -> dict[str, tuple[Delete, timedelta]]:
-        """Return how each kind of record is deleted, and for how long it is kept."""
+        """Return how each kind of record is deleted, and for how long it is kept.
+
+        The customers' data are first, because nothing may delay them. Archived deliveries take their events with them,
+        and other deliveries are deleted after their events.
+        """
         ages, archived = self.ages, self.archive is not None or self.database.read(archive.is_used)
+        events = ("events", (partial(retention.delete_events, archived=archived), ages.events))
+        deliveries = ("deliveries", (self._remove_deliveries(archived=archived), ages.events))
         return {
+            "customers": (_erase, ages.customers),
+            "cancellations": (retention.delete_cancellations, ages.customers),
             "calls": (retention.delete_calls, ages.calls),
             "callbacks": (retention.delete_callbacks, ages.callbacks),
             "dead letters": (retention.delete_dead_letters, ages.dead_letters),
-            "cancellations": (retention.delete_cancellations, ages.customers),
-            "customers": (_erase, ages.customers),
-            "events": (partial(retention.delete_events, archived=archived), ages.events),
             "messages": (retention.delete_messages, ages.events),
-            "deliveries": (self._remove_deliveries(archived=archived), ages.events),
+            **dict((deliveries, events) if archived else (events, deliveries)),
         }
 
     def _remove_deliveries(self, *, archived: bool) -> Delete:
@@ -125,22 +157,28 @@ class Retention:
             return self.archive.move
         return _leave if archived else retention.delete_deliveries
 
-    def purge(self, *part: Any) -> None:
-        """Delete a part of what is too old; the fields of a `Part` say where it begins.
+    def purge(self, part: Part | None = None) -> None:
+        """Delete a part of what is too old, by default the first, and send a task for the rest.
 
-        A task for the next part is sent. After the last, trim the streams, and log the consumer groups that are too
-        slow.
+        After the last part, trim the streams, and log the consumer groups that are too slow.
         """
-        deleted, following = self._delete_part(Part(*part))
-        if deleted:
-            logger.info("records.purged", **{kind.replace(" ", "_"): count for kind, count in deleted.items()})
-        if following is not None:
-            self.queue.send([(PURGE, list(astuple(following)))])
+        purged = self._delete(part or Part(), range(self.most_pages))
+        if purged.removed:
+            logger.info("records.purged", **{kind.replace(" ", "_"): each for kind, each in purged.removed.items()})
+        if purged.rest is not None:
+            if not self.queue.send([(PURGE, list(purged.rest))]):
+                self._drop_lease(purged.rest.holder)
             return
         self.trim()
         for (stream, group), seconds in self.bus.lags(self.clock()).items():
             if seconds > LATE_SECONDS:
                 logger.warning("group.lagged", stream=stream, group=group, seconds=round(seconds))
+
+
+def _take_lease(connection: Connection, before: str, holder: str, now: datetime) -> bool:
+    if before:
+        return leases.pass_on(connection, LEASE, before, holder)
+    return leases.take(connection, LEASE, holder, now, LEASE_SECONDS)
 
 
 def _leave(_connection: Connection, _limit: datetime, _after: int) -> Page:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeGuard
 
 from worker.bus.port import GROUP, REDIS
 from worker.database.diagnostics import DeadLetters
@@ -17,9 +18,9 @@ COMMITS_WAIT = timedelta(seconds=10)
 """How long a commit may wait for a synchronous standby."""
 NO_STANDBY = (
     "No synchronous standby of PostgreSQL answers, so nothing can be stored: no order or callback is accepted, and no "
-    "order is sent. Start or replace the standby, or promote it. Do not end the waits with pg_cancel_backend: that "
-    "confirms commits that no standby has. See "
-    "https://github.com/order-sync/order-sync/blob/main/docs/many-machines.md#postgresql-that-fails-over"
+    "order is sent. Start or replace the standby. If the primary is the server that is cut off, stop it and promote "
+    "the standby. Do not end the waits with pg_cancel_backend: that confirms commits that no standby has. See "
+    "https://github.com/order-sync/order-sync/blob/main/docs/troubleshooting.md#commits-wait-for-a-standby"
 )
 NO_SWEEP = timedelta(seconds=45)
 """The time without any sweep after which no worker counts as running."""
@@ -34,7 +35,7 @@ MOST_REASONS = 50
 SUBSCRIBER_LAG = timedelta(minutes=15)
 """How long a subscriber may leave an event unacknowledged or, over HTTP, not accept it."""
 REMOVAL_OVERDUE = timedelta(days=2)
-"""How much longer than it is kept a delivery may be stored."""
+"""How much longer than they are kept deliveries and customers' data may be stored."""
 
 
 class SystemTrouble(StrEnum):
@@ -70,10 +71,15 @@ class SystemTrouble(StrEnum):
 K = SystemTrouble
 
 
+def is_too_long(commit_wait: timedelta | None) -> TypeGuard[timedelta]:
+    """Return whether a commit has waited too long for a standby."""
+    return commit_wait is not None and commit_wait > COMMITS_WAIT
+
+
 def no_standby_since(state: SystemState, stored: StoredState) -> datetime | None:
     """Return since when nothing can be stored, because no standby confirms it; None while commits do not wait."""
     waits = stored.commit_wait
-    return state.at - waits if waits is not None and waits > COMMITS_WAIT else None
+    return state.at - waits if is_too_long(waits) else None
 
 
 def no_worker(state: SystemState, stored: StoredState) -> bool:
@@ -117,15 +123,15 @@ def database_unavailable() -> Trouble:
 
 
 def records_not_removed() -> Trouble:
-    """Return the trouble of deliveries that the purge should have removed."""
+    """Return the trouble of records that the purge should have removed."""
     return Trouble(
         K.RECORDS_NOT_REMOVED,
         K.RECORDS_NOT_REMOVED,
         Severity.SYSTEM,
         "Old records are not removed",
-        f"Deliveries are stored {REMOVAL_OVERDUE.days} days longer than they are kept. Run `order-sync purge` on the "
-        "host of a worker: if the archive cannot be written, it logs `archive.failed` with the reason. `order-sync "
-        "check` tests its folder. Once a database has an archive, the purge needs ORDER_SYNC_ARCHIVE_FOLDER.",
+        f"Deliveries or customers' data are stored {REMOVAL_OVERDUE.days} days longer than they are kept. Run "
+        "`order-sync purge` on the host of a worker: it says what is wrong with the archive, whose folder `order-sync "
+        "check` tests, too. Once a database has an archive, the purge needs ORDER_SYNC_ARCHIVE_FOLDER.",
     )
 
 

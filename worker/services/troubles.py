@@ -6,9 +6,9 @@ notifications and the metrics all use these troubles.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from worker.database import deliveries, diagnostics, retention
+from worker.database import deliveries, diagnostics, leases, retention
 from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
 from worker.database.diagnostics import Asking, Waiting
@@ -18,6 +18,7 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Delivery, Step
 from worker.domain.trouble import Trouble
 from worker.services.blockages import Blockage, blocked
+from worker.services.retention import LEASE, Ages
 from worker.services.system_health import SystemHealth, SystemState
 from worker.services.system_troubles import (
     REMOVAL_OVERDUE,
@@ -38,8 +39,6 @@ class _Affected:
     waiting: Sequence[Sequence[Waiting]]
     """What waits because of each blockage."""
     known: dict[str, Delivery]
-    removal_is_late: bool
-    """Whether a delivery is stored that the purge should have removed."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ class Troubles:
     terms: TermsByAccount
     awaits_callbacks: bool
     """Whether a carrier is asked to send callbacks to our web process."""
-    kept: timedelta
-    """For how long a delivery is kept."""
+    ages: Ages
 
     def find(self, state: SystemState | None = None) -> list[Trouble]:
         """Return all troubles, ordered by their harm. `state` is the system's state if it was measured already."""
@@ -63,11 +61,11 @@ class Troubles:
             return trouble.by_harm(found)
         blockages = list(blocked(state, stored, self.terms))
         try:
-            affected = self.database.read(_affected, blockages, now, now - self.kept - REMOVAL_OVERDUE)
+            affected = self.database.read(_affected, blockages, now)
         except DatabaseError:
             return trouble.by_harm([*found, database_unavailable()])
         found += system_troubles(state, stored, awaits_callbacks=self.awaits_callbacks)
-        found += [records_not_removed()] if affected.removal_is_late else []
+        found += [records_not_removed()] if self._removal_is_late(now) else []
         found += [
             _with_waiting(each.trouble, waiting, affected.known, self.terms, now)
             for each, waiting in zip(blockages, affected.waiting, strict=True)
@@ -79,14 +77,26 @@ class Troubles:
         found += trouble.unmapped_status_troubles(reported, self.terms, now)
         return trouble.by_harm(found)
 
+    def _removal_is_late(self, now: datetime) -> bool:
+        """Return whether old records stay. A fault of this question hides no other trouble."""
+        try:
+            return self.database.read(_removal_is_late, self.ages, now)
+        except DatabaseError:
+            return False
 
-def _affected(connection: Connection, blockages: Sequence[Blockage], now: datetime, limit: datetime) -> _Affected:
+
+def _removal_is_late(connection: Connection, ages: Ages, now: datetime) -> bool:
+    lease, limit = leases.find(connection, LEASE), now - REMOVAL_OVERDUE
+    is_under_way = lease is not None and lease[1] > now
+    return not is_under_way and retention.removal_is_late(connection, limit - ages.events, limit - ages.customers)
+
+
+def _affected(connection: Connection, blockages: Sequence[Blockage], now: datetime) -> _Affected:
     asking = diagnostics.asking(connection)
     reported = diagnostics.reported_statuses(connection)
     waiting = [diagnostics.waiting(connection, each.steps, now) for each in blockages]
     ids = {*asking.ids, *reported, *(key for each in waiting for one in each for key in one.ids)}
-    known = {each.id: each for each in deliveries.load(connection, ids)}
-    return _Affected(asking, reported, waiting, known, retention.is_late(connection, limit))
+    return _Affected(asking, reported, waiting, {each.id: each for each in deliveries.load(connection, ids)})
 
 
 def _known(ids: Iterable[str], known: dict[str, Delivery]) -> list[Delivery]:

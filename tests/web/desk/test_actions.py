@@ -1,6 +1,9 @@
 """What an operator does is shown before, done once, and recorded with their name and reason."""
 
+from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import fakeredis
 import pytest
@@ -13,9 +16,13 @@ from tests.web.desk.operator_browser import Browser
 from tests.web.desk.test_pages import lose_an_answer, place_at_unknown_store
 from worker.bus.streams import Bus
 from worker.database import accounts, operator_actions, shops
+from worker.database.database import Database
+from worker.database.diagnostics import commit_wait
 from worker.domain.delivery import Change
 from worker.domain.operator import Operator
 from worker.domain.trouble import Action, Freshness, Severity, Trouble, TroubledOrder
+from worker.services.operations import Operations
+from worker.services.system_troubles import COMMITS_WAIT, NO_STANDBY
 from worker.web.desk.action_forms import ACTION_FORMS
 from worker.web.desk.choices import choices, order_choices
 
@@ -74,6 +81,45 @@ def test_a_reason_is_stored_without_nul_which_postgresql_refuses(browser: Browse
     simulation.place_at("cervo", "2011")
     browser.send(browser.get(f"/do/cancel?delivery={simulation.delivery().id}"), reason="shop\0 closed")
     assert recorded(simulation) == [("maria", "cancel", "shop closed", None)]
+
+
+class Waiting(Database):
+    """A database whose commits wait for a standby."""
+
+    def read(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        return COMMITS_WAIT * 2 if query is commit_wait else super().read(query, *args, **kwargs)
+
+
+def test_an_action_is_refused_at_once_while_commits_wait_for_a_standby(
+    browser: Browser, simulation: Simulation
+) -> None:
+    simulation.place_at("cervo", "2011")
+    form = browser.get(f"/do/cancel?delivery={simulation.delivery().id}")
+    working = simulation.container.database
+    with closing(Waiting(simulation.container.settings.database_url)) as waiting:
+        simulation.container.database = waiting
+        page = browser.send(form, reason="shop closed")
+    simulation.container.database = working
+    assert (page.status, page.lines[1]) == (503, f"Nothing was done. {NO_STANDBY}")
+    browser.send(form, reason="shop closed")
+    assert recorded(simulation) == [("maria", "cancel", "shop closed", None)]
+
+
+def test_an_action_that_could_not_begin_for_half_a_minute_is_not_done_later(
+    browser: Browser, simulation: Simulation
+) -> None:
+    class Slow(Operations):
+        def claim_form(self, token: str) -> bool:
+            simulation.now += timedelta(seconds=31)
+            return super().claim_form(token)
+
+    simulation.place_at("cervo", "2011")
+    form = browser.get(f"/do/cancel?delivery={simulation.delivery().id}")
+    usual = simulation.container.operations
+    simulation.container.operations = Slow(usual.database, usual.bus, usual.defaults, usual.clock)
+    page = browser.send(form, reason="shop closed")
+    assert (page.status, page.lines[1]) == (503, "Nothing was done: the database was too slow.")
+    assert recorded(simulation) == []
 
 
 def test_a_form_that_is_sent_twice_acts_once(browser: Browser, simulation: Simulation) -> None:
