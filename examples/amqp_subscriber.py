@@ -73,7 +73,7 @@ def declare(channel):
 def subscribe(store, bus):
     store.execute(TABLE)
     if PARTITIONS > 1 and "--declare" not in sys.argv:
-        DIVIDER(bus.default_channel).declare(passive=True)  # raises NotFound if another number was declared
+        DIVIDER(bus.default_channel).declare(passive=True)  # raises NotFound unless this number was declared
     declare(bus.default_channel)
     if "--declare" in sys.argv:
         sys.exit()

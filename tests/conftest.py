@@ -62,7 +62,7 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
 settings.register_profile("thorough", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100)
 settings.register_profile("order-sync", parent=settings.get_profile("thorough"), max_examples=30)
 settings.load_profile("order-sync")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell would ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
 gc.disable()  # until all tests are collected: looking for garbage takes a quarter of the time of imports
 share_statements()
 

@@ -1,7 +1,4 @@
-"""Find deliveries as an operator asks for them: by what they have in common, or by a number that somebody reads out.
-
-Events are found by the id of their order.
-"""
+"""Find deliveries by their properties, ids or a phone number, and the keys of the events about an order."""
 
 import re
 from collections.abc import Collection
