@@ -12,4 +12,4 @@ def purge(*part: str | int) -> None:
 
     A task deletes a part, and sends the task for the next part. The arguments say where its part begins.
     """
-    container().retention.purge(Part(*part) if part else None)  # type: ignore[arg-type] # JSON has no tuples
+    container().retention.purge(Part(*part))  # type: ignore[arg-type] # JSON has no tuples

@@ -69,8 +69,8 @@ share_statements()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return three times the number of cores for `-n auto`, because many tests wait for other processes."""
-    return 3 * (os.cpu_count() or 1)
+    """Return four more than the number of cores for `-n auto`, because many tests wait for other processes."""
+    return 4 + (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(trylast=True)

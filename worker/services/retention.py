@@ -41,6 +41,9 @@ class Part(NamedTuple):
     """The position after which the next page of this kind begins."""
 
 
+FIRST = Part()
+
+
 class Purged(NamedTuple):
     """What a purge did, or a part of one."""
 
@@ -87,7 +90,7 @@ class Retention:
 
         Do nothing while another process does it. After a fault of the archive, its deliveries stay.
         """
-        return self._delete(Part(), count())
+        return self._delete(FIRST, count())
 
     def _delete(self, part: Part, pages: Iterable[int]) -> Purged:
         """Delete some pages, each in a short transaction.
@@ -157,12 +160,12 @@ class Retention:
             return self.archive.move
         return _leave if archived else retention.delete_deliveries
 
-    def purge(self, part: Part | None = None) -> None:
+    def purge(self, part: Part = FIRST) -> None:
         """Delete a part of what is too old, by default the first, and send a task for the rest.
 
         After the last part, trim the streams, and log the consumer groups that are too slow.
         """
-        purged = self._delete(part or Part(), range(self.most_pages))
+        purged = self._delete(part, range(self.most_pages))
         if purged.removed:
             logger.info("records.purged", **{kind.replace(" ", "_"): each for kind, each in purged.removed.items()})
         if purged.rest is not None:
