@@ -255,14 +255,14 @@ def test_a_step_of_a_newer_version_is_told_once_and_stops_no_sweep(simulation: S
     newer = simulation.delivery("newer").id
     list(waiting(simulation))
     with simulation.container.database.engine.begin() as connection:
-        connection.execute(text("UPDATE delivery SET step = 'weigh', alarm_at = created_at WHERE order_id = 'newer'"))
+        connection.execute(text("UPDATE delivery SET step = 'weigh_once', alarm_at = created_at WHERE order_id = 'newer'"))
     simulation.now += timedelta(minutes=1)
     with capture_logs() as logs:
         for _ in range(3):
             simulation.app.tasks["timers.sweep"]()
     assert [task for task in waiting(simulation) if task[0] != "events.publish"] == [("deliveries.book", 1)]
     assert [each for each in logs if each["event"].startswith("delivery.")] == [
-        {"event": "delivery.step_unknown", "log_level": "warning", "step": "weigh"},
+        {"event": "delivery.step_unknown", "log_level": "warning", "step": "weigh_once"},
         {"event": "delivery.unreadable", "log_level": "error", "delivery_id": newer},  # its alarm is due
     ]
 

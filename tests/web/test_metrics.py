@@ -77,7 +77,7 @@ EXIST = {
     "order_sync_time_to_pickup_seconds_bucket": 30,
     "order_sync_time_to_pickup_seconds_count": 3,
     "order_sync_time_to_pickup_seconds_sum": 3,
-    "order_sync_troubles": 40,
+    "order_sync_troubles": 41,
     "order_sync_unknown_outcome_age_seconds": 3,
     "order_sync_workers": 1,
     "order_sync_write_backs_waiting": 1,
