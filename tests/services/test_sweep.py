@@ -255,7 +255,9 @@ def test_a_step_of_a_newer_version_is_told_once_and_stops_no_sweep(simulation: S
     newer = simulation.delivery("newer").id
     list(waiting(simulation))
     with simulation.container.database.engine.begin() as connection:
-        connection.execute(text("UPDATE delivery SET step = 'weigh_once', alarm_at = created_at WHERE order_id = 'newer'"))
+        connection.execute(
+            text("UPDATE delivery SET step = 'weigh_once', alarm_at = created_at WHERE order_id = 'newer'")
+        )
     simulation.now += timedelta(minutes=1)
     with capture_logs() as logs:
         for _ in range(3):

@@ -138,9 +138,11 @@ class Environment:
 
         return troubles
 
-    def run(self, *arguments: str) -> None:
-        """Run a command of `order-sync`."""
-        subprocess.run(_command("cli", *arguments), env=dict(self.supervisor.environ), check=True, capture_output=True)
+    def run(self, *arguments: str, code: int = 0) -> None:
+        """Run a command of `order-sync`, which must end with this code."""
+        command, environ = _command("cli", *arguments), dict(self.supervisor.environ)
+        done = subprocess.run(command, env=environ, check=False, capture_output=True)
+        assert done.returncode == code, done.stderr[-2000:]
 
     def alerts(self) -> list[dict[str, str]]:
         """Return the labels of the alerts that fire."""

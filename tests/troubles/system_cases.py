@@ -150,7 +150,7 @@ def _archive_broken() -> Case:
         scene.environment.archive.write_text("a file in place of the folder")
         scene.end_long_ago("2025", timedelta(days=500))
         scene.book("2026", "cervo")  # the newest event is never archived
-        scene.environment.run("purge")
+        scene.environment.run("purge", code=1)
 
     def end(scene: Scene) -> None:
         scene.environment.archive.unlink()
