@@ -509,20 +509,15 @@ class Container:
     @cached_property
     def retention(self) -> Retention:
         """The service that removes what nobody needs any more."""
-        keep = self.settings.events_keep
-        return Retention(self.bus, self.database, keep, self.ages, self.queue, self.clock, self.archive)
-
-    @cached_property
-    def ages(self) -> Ages:
-        """For how long each kind of record is kept."""
         settings = self.settings
-        return Ages(
+        ages = Ages(
             calls=timedelta(days=settings.keep_calls_days),
             callbacks=timedelta(days=settings.keep_callbacks_days),
             dead_letters=timedelta(days=settings.keep_dead_letters_days),
             customers=timedelta(days=settings.keep_customers_days),
             events=timedelta(days=settings.keep_events_days),
         )
+        return Retention(self.bus, self.database, settings.events_keep, ages, self.queue, self.clock, self.archive)
 
     @cached_property
     def archive(self) -> Archive | None:
@@ -585,7 +580,7 @@ class Container:
     @cached_property
     def troubles(self) -> Troubles:
         """The service that finds what needs an operator."""
-        return Troubles(self.database, self.system_health, self.terms, bool(self.callbacks_expected), self.ages)
+        return Troubles(self.database, self.system_health, self.terms, bool(self.callbacks_expected))
 
     @cached_property
     def notifiers(self) -> dict[str, Notifier]:

@@ -2,13 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
-import pytest
 from sqlalchemy import delete
 
 from schemas.events import CarrierEvent, EventType, carrier_key
-from schemas.status import AttentionReason, DeliveryStatus
+from schemas.status import DeliveryStatus
 from tests.database.samples import ID, NOW, begun, place, put_row, rows
 from tests.database.test_outbox import tell
 from worker.carriers.port import Callback
@@ -80,48 +78,6 @@ def test_a_delivery_is_deleted_with_all_that_belongs_to_it_once_it_has_no_event(
     assert len(rows(database, "delivery")) == 1
 
 
-def test_a_delivery_is_late_if_it_should_have_been_removed(database: Database) -> None:
-    place(database, "2011", "newest")
-    publish(database)
-    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
-    end(database)
-    assert not database.read(retention.removal_is_late, NOW + DAY, NOW - 90 * DAY)
-    assert database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
-    end(database, created_at=NOW - 5 * DAY)
-    assert not database.read(retention.removal_is_late, NOW, NOW - 90 * DAY)  # its event is not older
-
-
-def test_a_delivery_that_has_the_newest_event_is_never_late(database: Database) -> None:
-    place(database)
-    publish(database)
-    end(database)
-    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
-
-
-def test_a_delivery_with_an_unpublished_event_is_never_late(database: Database) -> None:
-    place(database, "2011", "newest")
-    end(database)
-    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
-
-
-@pytest.mark.parametrize(
-    "kept", [{"attention_reasons": (AttentionReason.GOODS_WITH_COURIER,)}, {"next_run_at": LATER}], ids=str
-)
-def test_a_delivery_for_which_something_waits_is_never_late(database: Database, kept: dict[str, Any]) -> None:
-    place(database, "2011", "newest")
-    publish(database)
-    end(database, **kept)
-    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
-
-
-def test_a_delivery_to_which_a_courier_may_come_is_never_late(database: Database) -> None:
-    place(database, "2011", "newest")
-    publish(database)
-    database.write(deliveries.update, [ID], lambda each: begun(each, surplus=True))
-    end(database)
-    assert not database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
-
-
 def test_a_delivery_to_which_a_courier_may_come_is_not_deleted(database: Database) -> None:
     place(database)
     database.write(deliveries.update, [ID], lambda each: begun(each, surplus=True))
@@ -129,13 +85,6 @@ def test_a_delivery_to_which_a_courier_may_come_is_not_deleted(database: Databas
     with database.engine.begin() as connection:
         connection.execute(delete(EVENT))
     assert database.write(retention.delete_deliveries, LATER, 0) == Page(0)
-
-
-def test_pre_orders_hide_no_delivery_that_should_have_been_removed(database: Database) -> None:
-    place(database, "2011", *map(str, range(retention.DELIVERIES)))
-    publish(database)
-    end(database, created_at=NOW - 40 * DAY)
-    assert database.read(retention.removal_is_late, NOW + 2 * DAY, NOW - 90 * DAY)
 
 
 def test_only_deliveries_that_ended_long_ago_and_need_nobody_are_erasable(database: Database) -> None:

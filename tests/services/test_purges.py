@@ -15,7 +15,7 @@ from sqlalchemy import insert
 
 from tests.database.samples import rows
 from tests.services.simulation import Simulation
-from worker.database import leases, retention
+from worker.database import diagnostics, leases, retention
 from worker.database.database import Database
 from worker.database.retention import PAGE
 from worker.database.tables import CALLBACK
@@ -40,7 +40,7 @@ def parts() -> Iterator[list[tuple[str, int]]]:
 
     def record(sender: str, body: Any, **_more: Any) -> None:
         if sender == PURGE:
-            _, kind, after = body[0]
+            _, kind, after, _ = body[0]
             seen.append((kind, after))
 
     before_task_publish.connect(record)
@@ -171,6 +171,7 @@ def test_a_purge_ends_when_the_archive_fails(tmp_path: Path) -> None:
         simulation.place_at("cervo", "2")
         purge(simulation)
         assert simulation.status("1") == "delivered"
-        assert simulation.container.retention.delete_old().fault.startswith("nothing was archived: [Errno 17]")
+        assert simulation.container.retention.delete_old().fault.startswith("not everything was archived: [Errno 17]")
+        assert simulation.container.database.read(diagnostics.purged_at) == simulation.delivery("1").created_at
         (tmp_path / "archive").unlink()
         assert simulation.container.retention.delete_old().removed == {"deliveries": 1}

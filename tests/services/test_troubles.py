@@ -14,14 +14,13 @@ from sqlalchemy.exc import OperationalError
 
 from tests.services.simulation import STORE_OF, Simulation, order_document
 from worker.bus.port import REDIS
-from worker.database import accounts, callback_health, leases
+from worker.database import accounts, callback_health
 from worker.database.database import Database
 from worker.database.tables import DELIVERY
 from worker.domain.trouble import Action, Severity, Trouble
 from worker.http.call import CallClass
 from worker.resilience.circuit_breaker import FAILURES
 from worker.services.refused_callbacks import RefusedCallbacks
-from worker.services.retention import LEASE, LEASE_SECONDS
 from worker.services.system_health import SystemHealth
 from worker.services.system_troubles import COMMITS_WAIT
 
@@ -353,26 +352,17 @@ def test_the_workers_that_run_are_listed_and_so_are_those_that_vanished(simulati
     assert health.measure().vanished_workers == {}
 
 
-def test_records_that_are_stored_longer_than_they_are_kept_are_a_trouble(simulation: Simulation) -> None:
+def test_old_records_that_no_purge_has_removed_for_two_days_are_a_trouble(simulation: Simulation) -> None:
+    simulation.now += timedelta(days=3)
+    assert "records_not_removed" not in find(simulation)  # there is nothing to remove
     simulation.place_at("cervo", "1")
-    simulation.until(lambda it: it.delivery("1").step is None)
-    retention = simulation.container.retention
-    for days, kind in ((91, "customers"), (402 - 93, "deliveries")):
-        simulation.now += timedelta(days=days)
-        simulation.place_at("cervo", f"{days}")
-        assert "records_not_removed" not in find(simulation)
-        simulation.now += timedelta(days=2)
-        assert find(simulation)["records_not_removed"].title == "Old records are not removed"
-        assert retention.delete_old().removed[kind] == 1
-        assert "records_not_removed" not in find(simulation)
-
-
-def test_records_that_a_purge_is_about_to_remove_are_no_trouble(simulation: Simulation) -> None:
-    simulation.place_at("cervo", "1")
-    simulation.until(lambda it: it.delivery("1").step is None)
-    simulation.now += timedelta(days=93)
-    assert "records_not_removed" in find(simulation)
-    simulation.container.database.write(leases.take, LEASE, "another", simulation.now, LEASE_SECONDS)
+    placed = simulation.delivery("1").created_at
+    simulation.now = placed + timedelta(days=2)
     assert "records_not_removed" not in find(simulation)
-    simulation.now += timedelta(seconds=LEASE_SECONDS)
-    assert "records_not_removed" in find(simulation)
+    simulation.now += timedelta(hours=1)
+    assert find(simulation)["records_not_removed"].since == placed
+    simulation.container.retention.purge()
+    assert "records_not_removed" not in find(simulation)
+    purged = simulation.now
+    simulation.now += timedelta(days=2, seconds=1)
+    assert find(simulation)["records_not_removed"].since == purged

@@ -4,7 +4,7 @@ A delivery is deleted in the transaction that records its place. So a file is ri
 is behind it belongs to a transaction that did not commit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, delete, func, select, update
 
 from schemas.events import delivery_id
-from worker.database import deliveries, event_feed, inbox, mapping, retention
+from worker.database import deliveries, event_feed, inbox, mapping, outbox, retention
 from worker.database.batches import insert_new, insert_rows, is_one_of
 from worker.database.tables import (
     ARCHIVE_FILE,
@@ -43,11 +43,12 @@ def oldest(connection: Connection, limit: datetime) -> list[Delivery]:
     again, if a courier may still come, if one of its events is unpublished, or if it has the newest event of the bus or
     of all.
     """
-    old = (DELIVERY.c.created_at < limit) & retention.is_over(DELIVERY)
-    query = select(DELIVERY.c.id, DELIVERY.c.created_at).where(old, retention.has_no_event_since(DELIVERY, limit))
+    newer = select(EVENT.c.position).where(EVENT.c.key == DELIVERY.c.id, EVENT.c.created_at >= limit).limit(1)
+    old = (DELIVERY.c.created_at < limit) & retention.is_over() & newer.scalar_subquery().is_(None)
+    query = select(DELIVERY.c.id, DELIVERY.c.created_at).where(old)
     query = query.order_by(DELIVERY.c.created_at).limit(retention.DELIVERIES)
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()
-    needed = retention.needed(connection, [row.id for row in rows])
+    needed = _needed(connection, [row.id for row in rows])
     months = {row.id: month(row.created_at) for row in rows if row.id not in needed}
     first = next(iter(months.values()), None)
     return deliveries.load_in_order(connection, [each for each, its in months.items() if its == first])
@@ -56,6 +57,14 @@ def oldest(connection: Connection, limit: datetime) -> list[Delivery]:
 def month(placed_at: datetime) -> str:
     """Return the month of a time in UTC: `2026-03`."""
     return f"{placed_at:%Y-%m}"
+
+
+def _needed(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Return the deliveries whose events the relay or the feed still needs."""
+    newest = select(func.max(EVENT.c.position)).scalar_subquery()
+    waits = PUBLICATION.c.stream_id.is_(None) | (PUBLICATION.c.stream_id >= outbox.newest_stream_id(connection))
+    query = select(EVENT.c.key).join(PUBLICATION, PUBLICATION.c.position == EVENT.c.position)
+    return set(connection.scalars(query.where(EVENT.c.key.in_(ids), waits | (EVENT.c.position == newest))))
 
 
 def documents(connection: Connection, found: Sequence[Delivery]) -> dict[str, bytes]:

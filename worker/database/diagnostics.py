@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, or_, select, text
 
-from worker.database import outbox
+from worker.database import leases, outbox
 from worker.database.tables import (
     ATTEMPT,
     DEAD_LETTER,
@@ -21,6 +21,8 @@ from worker.database.tables import (
 from worker.domain.attention import AskingGroup
 from worker.domain.delivery import Step
 
+PURGED = "purged"
+"""The lease whose end is the end of the last purge that removed all that was too old."""
 MOST_ASKING = 500
 """The most deliveries that need an operator whose ids are returned."""
 MOST_OF_GROUP = 200
@@ -140,6 +142,23 @@ def unpublished(connection: Connection) -> Backlog:
 def commit_wait(connection: Connection) -> timedelta | None:
     """Return how long the oldest commit of our role has waited for a synchronous standby; None if none waits."""
     return connection.scalar(_COMMIT_WAIT) if connection.dialect.name == "postgresql" else None
+
+
+def purged_at(connection: Connection) -> datetime | None:
+    """Return when a purge last removed all that was too old.
+
+    Before the first one, that is when the oldest delivery was placed; None if there is no delivery.
+    """
+    found = leases.find(connection, PURGED)
+    if found is not None:
+        return found[1]
+    oldest: datetime | None = connection.scalar(select(func.min(DELIVERY.c.created_at)))
+    return oldest
+
+
+def record_purge(connection: Connection, now: datetime) -> None:
+    """Record that a purge has removed all that was too old."""
+    leases.take(connection, PURGED, PURGED, now, 0)
 
 
 def dead_letters(connection: Connection) -> list[DeadLetters]:

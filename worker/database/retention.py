@@ -6,10 +6,10 @@ has the lease.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, select, tuple_
 
 from schemas.events import carrier_key
 from schemas.status import FINAL, AttemptState
@@ -33,10 +33,6 @@ PAGE = 1000
 """The most rows that one transaction reads or deletes."""
 DELIVERIES = 200
 """The most deliveries that one transaction erases or deletes, with all that belongs to them."""
-EXAMINED = 20
-"""How many deliveries whose removal seems late are checked for events that the relay or the feed still needs."""
-DURATIONS = (timedelta(days=1), timedelta(days=30))
-"""How long before the limit deliveries are examined: most have their last event within a day, pre-orders later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +104,7 @@ def delete_deliveries(connection: Connection, limit: datetime, _after: int) -> P
     """
     # Not EXISTS, for which PostgreSQL would read all events instead of the few of a page.
     an_event = select(EVENT.c.position).where(EVENT.c.key == DELIVERY.c.id).limit(1).scalar_subquery()
-    old = (DELIVERY.c.created_at < limit) & is_over(DELIVERY) & an_event.is_(None)
+    old = (DELIVERY.c.created_at < limit) & is_over() & an_event.is_(None)
     query = select(DELIVERY.c.id).where(old).order_by(DELIVERY.c.created_at).limit(DELIVERIES)
     ids = list(connection.scalars(query.with_for_update(skip_locked=True)))
     delete_with_all(connection, ids)
@@ -137,60 +133,24 @@ def erasable(connection: Connection, limit: datetime) -> list[str]:
 
     A delivery is left out while something about it waits.
     """
-    query = select(DELIVERY.c.id).where(DELIVERY.c.erasable_since < limit, is_over(DELIVERY))
+    query = select(DELIVERY.c.id).where(DELIVERY.c.erasable_since < limit, is_over())
     return list(connection.scalars(query.order_by(DELIVERY.c.erasable_since).limit(DELIVERIES)))
 
 
-def is_over(delivery: FromClause) -> ColumnElement[bool]:
+def is_over() -> ColumnElement[bool]:
     """Return the condition that a delivery has ended and that nothing about it waits.
 
     Something waits if an operator is needed, if its carrier is read again, or if a courier may still come.
     """
     live = select(ATTEMPT.c.id).where(
-        ATTEMPT.c.delivery_id == delivery.c.id, ATTEMPT.c.ended_at.is_(None), ATTEMPT.c.state != AttemptState.QUEUED
+        ATTEMPT.c.delivery_id == DELIVERY.c.id, ATTEMPT.c.ended_at.is_(None), ATTEMPT.c.state != AttemptState.QUEUED
     )
     return and_(
-        delivery.c.status.in_(FINAL),
-        delivery.c.next_run_at.is_(None),
-        delivery.c.attention_reasons.is_(None),
+        DELIVERY.c.status.in_(FINAL),
+        DELIVERY.c.next_run_at.is_(None),
+        DELIVERY.c.attention_reasons.is_(None),
         live.limit(1).scalar_subquery().is_(None),
     )
-
-
-def has_no_event_since(delivery: FromClause, limit: datetime) -> ColumnElement[bool]:
-    """Return the condition that no event of a delivery is newer than `limit`."""
-    newer = select(EVENT.c.position).where(EVENT.c.key == delivery.c.id, EVENT.c.created_at >= limit).limit(1)
-    return newer.scalar_subquery().is_(None)
-
-
-def needed(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Return the deliveries whose events the relay or the feed still needs."""
-    newest = select(func.max(EVENT.c.position)).scalar_subquery()
-    waits = PUBLICATION.c.stream_id.is_(None) | (PUBLICATION.c.stream_id >= outbox.newest_stream_id(connection))
-    query = select(EVENT.c.key).join(PUBLICATION, PUBLICATION.c.position == EVENT.c.position)
-    return set(connection.scalars(query.where(EVENT.c.key.in_(ids), waits | (EVENT.c.position == newest))))
-
-
-def removal_is_late(connection: Connection, limit: datetime, customers_limit: datetime) -> bool:
-    """Return whether something is stored that should have been removed and that nothing keeps.
-
-    That is a delivery that has had no event since `limit`, or customers' data that should have been erased before
-    `customers_limit`.
-    """
-    pages = (_newest_old(connection, limit, before) for before in DURATIONS)
-    return bool(erasable(connection, customers_limit)) or any(ids - needed(connection, ids) for ids in pages)
-
-
-def _newest_old(connection: Connection, limit: datetime, before: timedelta) -> set[str]:
-    """Return deliveries that have had no event since `limit` and that nothing keeps, of the newest before a time.
-
-    Only a page is examined, however many deliveries stay for good reasons.
-    """
-    columns = ("id", "status", "next_run_at", "attention_reasons")
-    newest = select(*(DELIVERY.c[name] for name in columns)).where(DELIVERY.c.created_at < limit - before)
-    these = newest.order_by(DELIVERY.c.created_at.desc()).limit(DELIVERIES).subquery()
-    query = select(these.c.id).where(is_over(these), has_no_event_since(these, limit)).limit(EXAMINED)
-    return set(connection.scalars(query))
 
 
 def _page(connection: Connection, table: Table, after: int, *columns: ColumnElement[Any]) -> list[Any]:

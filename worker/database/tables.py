@@ -100,8 +100,8 @@ class DeliveryRow(SQLModel, table=True):
         ),
         # deliveries.find, inbox.unknown_orders, search.event_keys
         Index("delivery_order", "order_id"),
-        # search.search, search.find_by_phone, measurements.overview, retention.delete_deliveries,
-        # retention.removal_is_late, archive.oldest
+        # search.search, search.find_by_phone, measurements.overview, retention.delete_deliveries, archive.oldest,
+        # diagnostics.purged_at
         Index("delivery_created", "created_at"),
         # search.search by a store
         Index("delivery_store", "store_id", "created_at"),

@@ -30,8 +30,9 @@ OUTAGE_SECONDS = 5.0
 """How long Redis is not called after a failure."""
 
 ACQUIRE = """
-local now = tonumber(ARGV[#ARGV])
+local now, spare = tonumber(ARGV[#ARGV]), 3600000
 if not now then
+  spare = 0
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
@@ -44,7 +45,7 @@ end
 for i = 1, #KEYS do
   local window, limit = tonumber(ARGV[2 * i + 1]) * 1000000, tonumber(ARGV[2 * i + 2])
   for n = 1, granted do redis.call('ZADD', KEYS[i], now, ARGV[1] .. '/' .. n) end
-  redis.call('PEXPIRE', KEYS[i], math.ceil(window / 1000))
+  redis.call('PEXPIRE', KEYS[i], math.ceil(window / 1000) + spare)
   if granted < wanted and redis.call('ZCARD', KEYS[i]) + 1 > limit then
     local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
     wait = math.max(wait, tonumber(first[2] or now) + window - now)
@@ -57,7 +58,8 @@ return {granted, tostring(wait / 1000000)}
 After this wait, another call can be reserved. The wait is 0 if all `wanted` calls are reserved.
 
 KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
-window, and at last the time in microseconds; if it is empty, the time of the Redis server is used. The members of a set
+window, and at last the time in microseconds; if it is empty, the time of the Redis server is used. A clock that is given
+may be slower than that of the server, by which keys expire, so they are kept for an hour more. The members of a set
 contain the unique name, and not the time, because Lua prints a time in microseconds with too few digits.
 """
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import uuid4
 
@@ -15,14 +15,19 @@ from worker.clock import Clock
 from worker.database import accounts, deliveries, inbox, leases, operator_actions, shops
 from worker.database.connection import Connection
 from worker.database.database import Database
+from worker.database.diagnostics import commit_wait
 from worker.database.inbox import DeadLetter
 from worker.domain.operator import Operator, OperatorAction
+from worker.services.system_troubles import NO_STANDBY, is_too_long
 
 SHOW_CUSTOMER = "show customer"
 """The recorded action of an operator who looks at a customer's data."""
 FORM = "form."
 FORM_SECONDS = 86_400.0
 """Seconds for which a form that was sent is remembered."""
+FORM_WAIT = timedelta(seconds=30)
+"""How long it may take until a form is done."""
+SENT_BEFORE = "This form was sent before. Nothing was done again: look whether it was done."
 T = TypeVar("T")
 Change = Callable[[Connection, datetime], T]
 """A change of the database at a time. It returns a false value if it has changed nothing."""
@@ -132,15 +137,24 @@ class Operations:
 
         return self._do("dead-letters show", by, find, letter_id)
 
-    def claim_form(self, token: str) -> bool:
-        """Record that a form is sent; return False when it was sent before, so that nothing is repeated."""
+    def claim_form(self, token: str) -> str | None:
+        """Record that a form is sent; return why it must not be done, and None if it may be done now.
+
+        A form is done once. It is not done while nothing can be stored, or long after it was sent: the operator
+        may have decided something else since.
+        """
+        if is_too_long(self.database.read(commit_wait)):
+            return f"Nothing was done. {NO_STANDBY}"
         now = self.clock()
 
         def claim(connection: Connection) -> bool:
             leases.drop_ended(connection, FORM, now)
             return leases.take(connection, f"{FORM}{token}", uuid4().hex, now, FORM_SECONDS)
 
-        return self.database.write(claim)
+        is_new = self.database.write(claim)
+        if self.clock() - now > FORM_WAIT:
+            return "Nothing was done: the database was too slow."
+        return None if is_new else SENT_BEFORE
 
     def _settle(self, action: str, letter_id: str, by: Operator) -> bool:
         def settle(connection: Connection, now: datetime) -> bool:

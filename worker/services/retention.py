@@ -13,7 +13,7 @@ from uuid import uuid4
 from worker import log
 from worker.bus.port import Bus
 from worker.clock import Clock
-from worker.database import archive, deliveries, erasure, leases, retention
+from worker.database import archive, deliveries, diagnostics, erasure, leases, retention
 from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
 from worker.database.retention import Page
@@ -28,6 +28,7 @@ LEASE, LEASE_SECONDS = "purge", 300.0
 MOST_PAGES = 20
 """How many pages a part of a purge deletes. Then other tasks may run, and the worker may stop."""
 ANOTHER_PURGES = "another process purges, or one died less than five minutes ago"
+NO_FOLDER = "deliveries are archived, and this process has no ORDER_SYNC_ARCHIVE_FOLDER"
 Delete = Callable[[Connection, datetime, int], Page]
 
 
@@ -39,6 +40,8 @@ class Part(NamedTuple):
     kind: str = "customers"
     after: int = 0
     """The position after which the next page of this kind begins."""
+    complete: bool = True
+    """Whether everything was removed in the parts before."""
 
 
 FIRST = Part()
@@ -108,6 +111,8 @@ class Retention:
             raise
         if purged.rest is None:
             self._drop_lease(holder)
+            if part.complete and not purged.fault:
+                self.database.write(diagnostics.record_purge, self.clock())
         return purged
 
     def _delete_pages(self, part: Part, pages: Iterable[int]) -> Purged:
@@ -115,21 +120,25 @@ class Retention:
         waiting = list(kinds)[list(kinds).index(part.kind) :]
         for _ in pages:
             if not self.database.write(leases.take, LEASE, part.holder, self.clock(), LEASE_SECONDS):
-                return Purged(removed, ANOTHER_PURGES)
+                return Purged(removed, fault or ANOTHER_PURGES)
             delete, age = kinds[waiting[0]]
             try:
                 page = self.database.write(delete, self.clock() - age, after)
             except ArchiveError as error:
                 logger.exception("archive.failed", error=str(error))
-                fault = f"nothing was archived: {error}"
+                fault = f"not everything was archived: {error}"
                 page = Page(0)
             removed += Counter({waiting[0]: page.count})
             after = page.after or 0
             if page.after is None:
                 del waiting[0]
             if not waiting:
-                return Purged(removed, fault)
-        return Purged(removed, fault, Part(part.holder, waiting[0], after))
+                return Purged(removed, fault or self._left())
+        return Purged(removed, fault, Part(part.holder, waiting[0], after, part.complete and not fault))
+
+    def _left(self) -> str:
+        """Return why this process removes no deliveries; nothing if it does."""
+        return NO_FOLDER if self.archive is None and self.database.read(archive.is_used) else ""
 
     def _drop_lease(self, holder: str) -> None:
         with suppress(DatabaseError):  # then it ends by itself

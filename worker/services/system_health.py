@@ -38,6 +38,8 @@ class StoredState:
 
     commit_wait: timedelta | None
     """How long the oldest commit has waited for a standby; None if none waits."""
+    purged_at: datetime | None
+    """When a purge last removed all that was too old; before the first one, when the oldest delivery was placed."""
     last_sweep: LastSweep | None
     callbacks_recorded_at: datetime | None
     """When the web process last recorded that callbacks can be stored."""
@@ -129,6 +131,7 @@ def stored_state(connection: Connection) -> StoredState:
     """Measure what the database shows, for the troubles, the desk, `order-sync status` and the metrics."""
     return StoredState(
         commit_wait=diagnostics.commit_wait(connection),
+        purged_at=diagnostics.purged_at(connection),
         last_sweep=_last_sweep(connection),
         callbacks_recorded_at=callback_health.last_heartbeat(connection),
         missing_callbacks=callback_health.missing_kinds(connection),

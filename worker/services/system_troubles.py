@@ -34,8 +34,8 @@ MOST_REASONS = 50
 """The most reasons of dead letters that are troubles."""
 SUBSCRIBER_LAG = timedelta(minutes=15)
 """How long a subscriber may leave an event unacknowledged or, over HTTP, not accept it."""
-REMOVAL_OVERDUE = timedelta(days=2)
-"""How much longer than they are kept deliveries and customers' data may be stored."""
+PURGE_OVERDUE = timedelta(days=2)
+"""The time without a purge that has removed all that is too old. One of a large backlog may take hours."""
 
 
 class SystemTrouble(StrEnum):
@@ -122,16 +122,16 @@ def database_unavailable() -> Trouble:
     )
 
 
-def records_not_removed() -> Trouble:
-    """Return the trouble of records that the purge should have removed."""
+def _records_not_removed(since: datetime) -> Trouble:
     return Trouble(
         K.RECORDS_NOT_REMOVED,
         K.RECORDS_NOT_REMOVED,
         Severity.SYSTEM,
         "Old records are not removed",
-        f"Deliveries or customers' data are stored {REMOVAL_OVERDUE.days} days longer than they are kept. Run "
-        "`order-sync purge` on the host of a worker: it says what is wrong with the archive, whose folder `order-sync "
-        "check` tests, too. Once a database has an archive, the purge needs ORDER_SYNC_ARCHIVE_FOLDER.",
+        f"No purge has removed all that is too old for {PURGE_OVERDUE.days} days. Run `order-sync purge` on the host "
+        "of a worker: it says what is left and why. Once a database has an archive, the purge needs "
+        "ORDER_SYNC_ARCHIVE_FOLDER, which `order-sync check` tests.",
+        since=since,
     )
 
 
@@ -149,6 +149,8 @@ def system_troubles(state: SystemState, stored: StoredState, *, awaits_callbacks
 
 def _late(state: SystemState, stored: StoredState, *, awaits_callbacks: bool) -> Iterator[Trouble]:
     now = state.at
+    if stored.purged_at is not None and now - stored.purged_at > PURGE_OVERDUE:
+        yield _records_not_removed(stored.purged_at)
     if stored.last_sweep and not stored.last_sweep.by_beat and not no_worker(state, stored):
         yield _no_beat()
     overdue = {step: at for step, at in stored.unknown_steps.items() if now - at > STEP_OVERDUE}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from worker.database import deliveries, diagnostics, leases, retention
+from worker.database import deliveries, diagnostics
 from worker.database.connection import Connection, DatabaseError
 from worker.database.database import Database
 from worker.database.diagnostics import Asking, Waiting
@@ -18,13 +18,10 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Delivery, Step
 from worker.domain.trouble import Trouble
 from worker.services.blockages import Blockage, blocked
-from worker.services.retention import LEASE, Ages
 from worker.services.system_health import SystemHealth, SystemState
 from worker.services.system_troubles import (
-    REMOVAL_OVERDUE,
     database_unavailable,
     outages,
-    records_not_removed,
     system_troubles,
 )
 from worker.wording import counted
@@ -50,7 +47,6 @@ class Troubles:
     terms: TermsByAccount
     awaits_callbacks: bool
     """Whether a carrier is asked to send callbacks to our web process."""
-    ages: Ages
 
     def find(self, state: SystemState | None = None) -> list[Trouble]:
         """Return all troubles, ordered by their harm. `state` is the system's state if it was measured already."""
@@ -65,7 +61,6 @@ class Troubles:
         except DatabaseError:
             return trouble.by_harm([*found, database_unavailable()])
         found += system_troubles(state, stored, awaits_callbacks=self.awaits_callbacks)
-        found += [records_not_removed()] if self._removal_is_late(now) else []
         found += [
             _with_waiting(each.trouble, waiting, affected.known, self.terms, now)
             for each, waiting in zip(blockages, affected.waiting, strict=True)
@@ -76,19 +71,6 @@ class Troubles:
         reported = _known(affected.reported, affected.known)
         found += trouble.unmapped_status_troubles(reported, self.terms, now)
         return trouble.by_harm(found)
-
-    def _removal_is_late(self, now: datetime) -> bool:
-        """Return whether old records stay. A fault of this question hides no other trouble."""
-        try:
-            return self.database.read(_removal_is_late, self.ages, now)
-        except DatabaseError:
-            return False
-
-
-def _removal_is_late(connection: Connection, ages: Ages, now: datetime) -> bool:
-    lease, limit = leases.find(connection, LEASE), now - REMOVAL_OVERDUE
-    is_under_way = lease is not None and lease[1] > now
-    return not is_under_way and retention.removal_is_late(connection, limit - ages.events, limit - ages.customers)
 
 
 def _affected(connection: Connection, blockages: Sequence[Blockage], now: datetime) -> _Affected:

@@ -21,7 +21,7 @@ from worker.database.diagnostics import commit_wait
 from worker.domain.delivery import Change
 from worker.domain.operator import Operator
 from worker.domain.trouble import Action, Freshness, Severity, Trouble, TroubledOrder
-from worker.services.operations import Operations
+from worker.services.operations import SENT_BEFORE
 from worker.services.system_troubles import COMMITS_WAIT, NO_STANDBY
 from worker.web.desk.action_forms import ACTION_FORMS
 from worker.web.desk.choices import choices, order_choices
@@ -95,11 +95,11 @@ def test_an_action_is_refused_at_once_while_commits_wait_for_a_standby(
 ) -> None:
     simulation.place_at("cervo", "2011")
     form = browser.get(f"/do/cancel?delivery={simulation.delivery().id}")
-    working = simulation.container.database
+    usual = simulation.container.operations
     with closing(Waiting(simulation.container.settings.database_url)) as waiting:
-        simulation.container.database = waiting
+        simulation.container.operations = replace(usual, database=waiting)
         page = browser.send(form, reason="shop closed")
-    simulation.container.database = working
+    simulation.container.operations = usual
     assert (page.status, page.lines[1]) == (503, f"Nothing was done. {NO_STANDBY}")
     browser.send(form, reason="shop closed")
     assert recorded(simulation) == [("maria", "cancel", "shop closed", None)]
@@ -108,16 +108,16 @@ def test_an_action_is_refused_at_once_while_commits_wait_for_a_standby(
 def test_an_action_that_could_not_begin_for_half_a_minute_is_not_done_later(
     browser: Browser, simulation: Simulation
 ) -> None:
-    class Slow(Operations):
-        def claim_form(self, token: str) -> bool:
+    class Slow(Database):
+        def write(self, change: Any, *args: Any, **kwargs: Any) -> Any:
             simulation.now += timedelta(seconds=31)
-            return super().claim_form(token)
+            return super().write(change, *args, **kwargs)
 
     simulation.place_at("cervo", "2011")
     form = browser.get(f"/do/cancel?delivery={simulation.delivery().id}")
-    usual = simulation.container.operations
-    simulation.container.operations = Slow(usual.database, usual.bus, usual.defaults, usual.clock)
-    page = browser.send(form, reason="shop closed")
+    with closing(Slow(simulation.container.settings.database_url)) as slow:
+        simulation.container.operations = replace(simulation.container.operations, database=slow)
+        page = browser.send(form, reason="shop closed")
     assert (page.status, page.lines[1]) == (503, "Nothing was done: the database was too slow.")
     assert recorded(simulation) == []
 
@@ -129,7 +129,7 @@ def test_a_form_that_is_sent_twice_acts_once(browser: Browser, simulation: Simul
     second = browser.send(page, reason="the shop called")
     assert [first.lines[0], second.lines[0]] == [
         "Done: Cancel, order 2011.",
-        "This form was sent before. Nothing was done again.",
+        SENT_BEFORE,
     ]
     assert recorded(simulation) == [("maria", "cancel", "the shop called", None)]
 

@@ -74,7 +74,7 @@ class Meanwhile(Operations):
 
     letter_id = ""
 
-    def claim_form(self, token: str) -> bool:
+    def claim_form(self, token: str) -> str | None:
         self.discard(self.letter_id, Operator("joe"))
         return super().claim_form(token)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,10 +11,9 @@ from worker import log
 from worker.container import Container
 from worker.database import accounts, deliveries, inbox
 from worker.database.accounts import EVERY_ACCOUNT, Pause
-from worker.database.diagnostics import commit_wait
 from worker.domain.operator import Operator
 from worker.domain.trouble import Action, Trouble, TroubledOrder
-from worker.services.system_troubles import NO_STANDBY, is_too_long
+from worker.services.operations import SENT_BEFORE
 from worker.web.desk.access import Form, local_path, new_form_token, sent_form_token
 from worker.web.desk.action_forms import ACTION_FORMS, BY_SLUG, ENDS, STORE_TEMPLATE, ActionForm, Submission
 from worker.web.desk.choices import state_of
@@ -24,8 +22,6 @@ from worker.web.desk.pages import NOTICE, Pages, storable
 logger = log.get(__name__)
 MOST_TARGETS = 100
 """The most orders or messages that one form may change."""
-MOST_WAIT = timedelta(seconds=30)
-"""How long it may take until an action begins. Later, the operator may have decided something else."""
 MAX_REASON = 500
 MAX_NOTICE = 1000
 """The longest text that a session carries to the next page. The session is a cookie, in which a character that is not
@@ -80,14 +76,11 @@ class Actions:
         by = Operator(request.scope["user"], form.get("reason", "").strip()[:MAX_REASON])
         if error := _fault(preview, form, by):
             return self._page(request, replace(preview, error=error, values=dict(form.items())), 422)
-        if is_too_long(self.services.database.read(commit_wait)):
-            return self._page(request, replace(preview, error=f"Nothing was done. {NO_STANDBY}"), 503)
-        began = self.services.clock()
-        is_new = self.services.operations.claim_form(sent_form_token(form))
-        if self.services.clock() - began > MOST_WAIT:
-            return self._page(request, replace(preview, error="Nothing was done: the database was too slow."), 503)
-        if not is_new:
-            request.session[NOTICE] = "This form was sent before. Nothing was done again."
+        error = self.services.operations.claim_form(sent_form_token(form))
+        if error is not None and error != SENT_BEFORE:
+            return self._page(request, replace(preview, error=error, values=dict(form.items())), 503)
+        if error is not None:
+            request.session[NOTICE] = error
             return RedirectResponse(preview.back, 303)
         submission = Submission(
             preview.action, by, form, preview.targets[0].id if preview.targets else "", preview.subject

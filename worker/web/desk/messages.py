@@ -98,8 +98,8 @@ class MessagePages:
 
     def _replay(self, letter: DeadLetter, text: str, by: Operator, token: str) -> str | None:
         """Replay a message once; return why it was not replayed."""
-        if not self.services.operations.claim_form(token):
-            return "This form was sent before. Nothing was done again."
+        if (error := self.services.operations.claim_form(token)) is not None:
+            return error
         try:
             entry = self.services.operations.correct(letter.identity, text, by)
         except MalformedError as error:
