@@ -58,9 +58,9 @@ return {granted, tostring(wait / 1000000)}
 After this wait, another call can be reserved. The wait is 0 if all `wanted` calls are reserved.
 
 KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
-window, and at last the time in microseconds; if it is empty, the time of the Redis server is used. A clock that is given
-may be slower than that of the server, by which keys expire, so they are kept for an hour more. The members of a set
-contain the unique name, and not the time, because Lua prints a time in microseconds with too few digits.
+window, and at last the time in microseconds; if it is empty, the time of the Redis server is used. The keys of a given
+time are kept for an hour more, because they expire by the time of the server. The members of a set contain the unique
+name, and not the time, because Lua prints a time in microseconds with too few digits.
 """
 
 
