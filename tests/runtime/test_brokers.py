@@ -135,6 +135,13 @@ def task(name: str, **headers: object) -> dict[str, object]:
     return {"lang": "py", "task": name, "id": str(uuid4()), "root_id": None, "parent_id": None, **headers}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _garbage() -> Iterator[None]:
+    """Collect the sockets that py-amqp leaves open after `broker` has ended, because their warnings belong here."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="module", params=["redis", "rabbitmq"])
 def broker(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _sqlite_with_tables: Path, _sandbox: str
@@ -167,7 +174,6 @@ def broker(
         yield made
         made.close()
         machine.close()
-        gc.collect()  # py-amqp leaves sockets open, whose warnings belong to this test
 
 
 def start_again(machine: Machine) -> None:
