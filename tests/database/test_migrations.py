@@ -63,6 +63,7 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
 
 
 @pytest.mark.fault("F-60")
+@pytest.mark.long
 def test_three_upgrades_at_once_all_succeed(bare_database: Database) -> None:
     url = bare_database.engine.url.render_as_string(hide_password=False)
     command = [str(Path(sys.executable).parent / "order-sync"), "db", "upgrade"]

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pytest
 import redis
 
 from worker.local.supervisor import free_port
+
+pytestmark = pytest.mark.long
 
 ORDER_SYNC = Path(sys.executable).parent / "order-sync"
 

@@ -25,6 +25,7 @@ Promise.all(documents.map(errors)).then(found => console.log(JSON.stringify(foun
 """Prints the errors and warnings of each document on standard input."""
 
 
+@pytest.mark.long
 def test_the_official_parser_accepts_the_document_and_refuses_a_broken_one() -> None:
     broken = copy.deepcopy(asyncapi())
     del broken["operations"]["receiveOrders"]["action"]
