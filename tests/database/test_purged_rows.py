@@ -17,7 +17,7 @@ from worker.database.retention import Page
 from worker.database.tables import EVENT
 from worker.domain.delivery import Change, Delivery
 
-LATER, DAY = NOW + timedelta(seconds=1), timedelta(days=1)
+LATER = NOW + timedelta(seconds=1)
 
 
 def end(database: Database, **more: object) -> None:

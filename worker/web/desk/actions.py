@@ -77,11 +77,11 @@ class Actions:
         if error := _fault(preview, form, by):
             return self._page(request, replace(preview, error=error, values=dict(form.items())), 422)
         error = self.services.operations.claim_form(sent_form_token(form))
-        if error is not None and error != SENT_BEFORE:
-            return self._page(request, replace(preview, error=error, values=dict(form.items())), 503)
-        if error is not None:
+        if error == SENT_BEFORE:
             request.session[NOTICE] = error
             return RedirectResponse(preview.back, 303)
+        if error is not None:
+            return self._page(request, replace(preview, error=error, values=dict(form.items())), 503)
         submission = Submission(
             preview.action, by, form, preview.targets[0].id if preview.targets else "", preview.subject
         )
